@@ -1,1 +1,6 @@
-//! x
+//! token-broker: a multi-tenant OAuth token broker that spends each refresh token once and loses nothing.
+//! `ARCHITECTURE.md` has the map.
+
+pub mod clock;
+pub mod model;
+pub mod store;

@@ -1,0 +1,22 @@
+//! What there is, as pure data: identities, names, resources, and the state machine of a grant.
+
+mod attempt;
+mod grant;
+mod ids;
+mod name;
+mod resource;
+mod state;
+mod timestamp;
+mod token;
+
+pub use attempt::{Attempt, Burn, Nonce, NonceHash, Outcome};
+pub use grant::REFUSALS_PER_GENERATION;
+pub use ids::{AttemptId, ConnectionUid, Epoch, Generation, OauthClientUid, TenantUid};
+pub use name::{ConnectionName, InvalidName, OauthClientName, ResourceId, TenantName};
+pub use resource::{Connection, GrantType, Meta, OauthClient, SecretVersion, Tenant};
+pub use state::{
+    BurnFate, Closing, EventKind, Grant, GrantFacts, Ledger, Reauthorise, Settlement, State, Step,
+    SweepPolicy,
+};
+pub use timestamp::Timestamp;
+pub use token::{AccessToken, Fingerprint, RefreshToken, Sealed, Successor, Tokens};
