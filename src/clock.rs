@@ -30,7 +30,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => SystemTime::now().into(),
+            Self::System => system_now(),
             Self::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
         }
     }
@@ -59,4 +59,9 @@ impl Clock {
             micros.fetch_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_now() -> Timestamp {
+    SystemTime::now().into()
 }

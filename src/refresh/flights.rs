@@ -1,0 +1,127 @@
+//! Single flight: of all callers who want the same token, one starts the work and all wait for its result.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// Work in flight, by what it is for.
+#[derive(Debug)]
+pub struct Flights<K, T> {
+    in_flight: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
+}
+
+/// A seat on a flight: wait, or leave; the flight goes on.
+#[derive(Debug)]
+pub struct Seat<T>(watch::Receiver<Option<T>>);
+
+impl<T: Clone> Seat<T> {
+    /// The flight's result; `None` where it crashed (its task panicked).
+    pub async fn result(mut self) -> Option<T> {
+        self.0.wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+impl<K, T> Default for Flights<K, T> {
+    fn default() -> Self {
+        Self { in_flight: Arc::default() }
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// Joins the flight for `key`, or starts one on `tasks`: never on the caller's own future, which its
+    /// client may drop between the provider's answer and the first durable copy.
+    pub fn join<F>(&self, key: &K, tasks: &TaskTracker, work: impl FnOnce() -> F) -> Seat<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = in_flight.get(key) {
+            return Seat(flight.clone());
+        }
+        let (landing, flight) = watch::channel(None);
+        in_flight.insert(key.clone(), flight.clone());
+        drop(in_flight);
+        let landed = Landed { key: key.clone(), in_flight: self.in_flight.clone() };
+        let work = work();
+        tasks.spawn(async move {
+            let result = work.await;
+            // Off the board first: who comes after the result is known must look at the store anew.
+            drop(landed);
+            landing.send_replace(Some(result));
+        });
+        Seat(flight)
+    }
+
+    /// Whether anything is in flight for `key`.
+    #[must_use]
+    pub fn is_in_flight(&self, key: &K) -> bool {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}
+
+/// Takes a flight off the board, also where its task panics.
+struct Landed<K: Eq + Hash, T> {
+    key: K,
+    in_flight: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
+}
+
+impl<K: Eq + Hash, T> Drop for Landed<K, T> {
+    fn drop(&mut self) {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_join_one_flight() {
+        let (flights, tasks, starts) = (Flights::default(), TaskTracker::new(), Arc::new(AtomicU32::new(0)));
+        let seats: Vec<_> = (0..100)
+            .map(|_| {
+                let starts = starts.clone();
+                flights.join(&7, &tasks, || async move {
+                    tokio::task::yield_now().await;
+                    starts.fetch_add(1, Ordering::SeqCst)
+                })
+            })
+            .collect();
+        for seat in seats {
+            assert_eq!(seat.result().await, Some(0));
+        }
+        assert!(!flights.is_in_flight(&7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_frees_the_seats() {
+        let (flights, tasks) = (Flights::<u8, ()>::default(), TaskTracker::new());
+        let seat = flights.join(&1, &tasks, || async { panic!("in the task") });
+        assert_eq!(seat.result().await, None);
+        assert!(!flights.is_in_flight(&1));
+    }
+
+    #[tokio::test]
+    async fn a_flight_outlives_its_passengers() {
+        let (flights, tasks) = (Flights::default(), TaskTracker::new());
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (done, finished) = tokio::sync::oneshot::channel::<()>();
+        drop(flights.join(&1, &tasks, || async move {
+            wait.await.expect("the test sends");
+            done.send(()).expect("the test listens");
+        }));
+        go.send(()).expect("the flight is alive without passengers");
+        finished.await.expect("it lands");
+    }
+}

@@ -1,0 +1,226 @@
+//! THE HEART: the refresh protocol (`docs/refresh.md`), on one screen in [`Refresher::refresh`]. Decisions are
+//! pure and beside it (`decide`, `standing`, `crate::model`); helpers hide mechanism, never a decision.
+//! It knows no gRPC, no SQL and no HTTP.
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    error::{Reason, Refusal},
+    failpoint::Failpoints,
+    model::{ConnectionName, ConnectionUid, Generation, OauthClientUid},
+    provider::{Egress, classify},
+    seal::Keyring,
+    store::Store,
+};
+
+mod advice;
+mod conclude;
+mod decide;
+mod flights;
+mod import;
+mod lease;
+mod permits;
+mod recheck;
+mod serve;
+mod settings;
+mod setbacks;
+mod spend;
+mod standing;
+mod subject;
+mod sweep;
+mod vault;
+
+pub use advice::{Advice, Cause as AdviceCause};
+pub use decide::{Course, Demand, Life};
+pub use import::Import;
+pub use permits::Urgency;
+pub use serve::Vended;
+pub use settings::RefreshSettings;
+pub use standing::{Standing, Standings};
+pub use subject::{Directory, Subject};
+pub use vault::Vault;
+
+/// Spends refresh tokens, each once, and serves what comes back.
+pub struct Refresher {
+    store: Arc<dyn Store>,
+    directory: Directory,
+    vault: Vault,
+    egress: Egress,
+    cache: Arc<Cache>,
+    clock: Clock,
+    settings: RefreshSettings,
+    replica: String,
+    failpoints: Failpoints,
+    permits: permits::Permits,
+    standings: Standings,
+    setbacks: setbacks::Setbacks,
+    rechecks: recheck::Rechecks,
+    flights: flights::Flights<Destination, Landing>,
+    tasks: TaskTracker,
+    draining: CancellationToken,
+}
+
+/// What a flight is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Destination {
+    /// The next generation of a grant.
+    Grant(ConnectionUid),
+    /// The next client-credentials token of an OAuth client.
+    Lease(OauthClientUid),
+}
+
+/// How a flight ended, for all who waited for it.
+#[derive(Clone, Debug)]
+enum Landing {
+    /// There is a newer token, or there was one already.
+    Done,
+    /// An early renewal that found no room: whoever needs the token now starts again.
+    Skipped,
+    /// No token.
+    Refused(Refusal),
+}
+
+/// Why a refresh runs, and which generation it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Why {
+    cause: Cause,
+    generation: Generation,
+}
+
+/// What caused a refresh; kept in its attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// A caller waits: the token is past its margin.
+    Expired,
+    /// The token is past two thirds of its life, and still served.
+    Due,
+    /// A consumer reported a 401, and the provider's token-info endpoint agreed.
+    Rejected,
+    /// An operator asked.
+    Operator,
+}
+
+impl Refresher {
+    /// One refresh from start to end, on the task tracker, never on a caller's future: tonic drops a handler
+    /// when its client goes away, and a drop between the provider's answer and its commit loses the grant.
+    async fn refresh(&self, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
+        self.reach("started").await;
+        let subject = self.directory.subject(&name).await?;
+        let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
+        self.reach("admitted").await;
+        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else { return Ok(Landing::Skipped) };
+        self.reach("permitted").await;
+        let Some(due) = self.due(&subject, why).await? else { return Ok(Landing::Done) }; // somebody was faster
+        let ready = self.ready(&subject, due, &mut pass).await?; // keys, connection, TLS: a failure costs nothing
+        self.reach("connected").await;
+        self.refuse_while_draining()?;
+        pass.still_good()?;
+        let spend = self.burn(&subject, ready, why).await?; // the one-way record: from here nobody else may send
+        self.reach("before_send").await;
+        let (attempt, answer) = spend.send().await; // once
+        self.reach("answered").await;
+        let outcome = classify(&subject.profile, &answer, self.clock.now());
+        pass.learn(outcome.breaker());
+        let landing = self.conclude(&subject, &attempt, outcome).await; // durable before anyone sees it
+        self.reach("before_wake").await;
+        landing
+    }
+
+    /// Everything it needs, ready to run.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, directory, keyring, egress, cache, clock, settings, replica, failpoints } = parts;
+        Arc::new(Self {
+            vault: Vault::new(keyring, store.clone(), settings.clone()),
+            permits: permits::Permits::new(&settings),
+            standings: Standings::new(settings.clone(), clock.clone()),
+            setbacks: setbacks::Setbacks::default(),
+            rechecks: recheck::Rechecks::default(),
+            flights: flights::Flights::default(),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            store,
+            directory,
+            egress,
+            cache,
+            clock,
+            settings,
+            replica,
+            failpoints,
+        })
+    }
+
+    /// Starts nothing new, and finishes what is in flight: nothing stays only in memory.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The standings of client secrets, for show.
+    #[must_use]
+    pub const fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Seals and opens, for whoever manages secrets.
+    #[must_use]
+    pub const fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Looks up what a refresh must know.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn refuse_while_draining(&self) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));
+        }
+        Ok(())
+    }
+
+    async fn reach(&self, point: &'static str) {
+        self.failpoints.reach(point).await;
+    }
+}
+
+/// What a [`Refresher`] is made of.
+#[expect(missing_docs, reason = "named by their types")]
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub directory: Directory,
+    pub keyring: Arc<Keyring>,
+    pub egress: Egress,
+    pub cache: Arc<Cache>,
+    pub clock: Clock,
+    pub settings: RefreshSettings,
+    pub replica: String,
+    pub failpoints: Failpoints,
+}
+
+impl Why {
+    const fn urgency(self) -> Urgency {
+        match self.cause {
+            Cause::Due => Urgency::Early,
+            Cause::Expired | Cause::Rejected | Cause::Operator => Urgency::Expired,
+        }
+    }
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Due => "due",
+            Self::Rejected => "rejected_generation",
+            Self::Operator => "operator",
+        }
+    }
+}

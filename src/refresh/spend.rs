@@ -1,0 +1,194 @@
+//! From "the grant is due" to the answer: everything ready, the burn, and the one presentation.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use secrecy::SecretString;
+
+use super::{Refresher, Subject, Why, standing::Pass, vault::{self, Sealer}};
+use crate::{
+    error::{Reason, Refusal},
+    model::{AttemptId, Burn, BurnFate, Closing, Generation, GrantFacts, Nonce, State},
+    provider::{Answer, Connected, SendLimits, TokenRequest},
+    seal::OpenError,
+    store::StoreError,
+};
+
+/// Everything that a presentation needs, at hand before the burn: afterwards nothing is acquired, only used.
+pub(super) struct Ready {
+    generation: Generation,
+    sealer: Sealer,
+    secret: SecretString,
+    connected: Connected,
+}
+
+/// A burnt token on its way out.
+pub(super) struct Spend {
+    attempt: Holding,
+    request: TokenRequest,
+    connected: Connected,
+    limits: SendLimits,
+}
+
+/// The attempt that this process holds, and what settles it.
+pub(super) struct Holding {
+    pub(super) attempt: AttemptId,
+    /// The generation that was presented.
+    pub(super) generation: Generation,
+    pub(super) sealer: Sealer,
+}
+
+impl Spend {
+    /// Presents the token, once.
+    pub(super) async fn send(self) -> (Holding, Answer) {
+        let answer = self.connected.send(self.request, self.limits).await;
+        (self.attempt, answer)
+    }
+}
+
+impl Refresher {
+    /// The secret is proven, or it is ours to prove: by a call that burns nothing where the profile has one, else
+    /// by this refresh.
+    pub(super) async fn admit(&self, subject: &Subject) -> Result<Pass, Refusal> {
+        let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
+        let mut pass = self.standings.admit(subject.client.uid, secret).await?;
+        if pass.is_trial() && subject.profile.client_credentials {
+            self.prove(subject, &mut pass).await?;
+        }
+        Ok(pass)
+    }
+
+    /// The grant, where it may be refreshed now; `None` where its generation has moved on already.
+    pub(super) async fn due(&self, subject: &Subject, why: Why) -> Result<Option<GrantFacts>, Refusal> {
+        let grant = self.store.grant(subject.connection.uid).await?;
+        let grant = grant.ok_or(Refusal::new(Reason::AuthorizationPending))?;
+        if grant.generation != why.generation {
+            return Ok(None);
+        }
+        if let Some(refusal) = refusal_of(grant.state, self.settings.refusal_pause) {
+            return Err(refusal);
+        }
+        let now = self.clock.now();
+        match grant.not_before {
+            Some(at) if at > now => Err(Refusal::retry(Reason::ProviderRateLimited, at.since(now))),
+            _ if grant.endpoint != subject.endpoint => Err(Refusal::new(Reason::EndpointChanged)),
+            _ => Ok(Some(grant)),
+        }
+    }
+
+    /// Keys in memory, the client secret, a connection with TLS: a failure here costs nothing.
+    pub(super) async fn ready(&self, subject: &Subject, due: GrantFacts, pass: &mut Pass) -> Result<Ready, Refusal> {
+        let sealer = self.vault.sealer(&subject.key_scope()).await?;
+        let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        let connected = self.connect(subject, pass).await?;
+        Ok(Ready { generation: due.generation, sealer, secret, connected })
+    }
+
+    /// Connects to the token endpoint. A certificate for another name is a misrouted host, for the whole fleet.
+    pub(super) async fn connect(&self, subject: &Subject, pass: &mut Pass) -> Result<Connected, Refusal> {
+        self.egress.connect(&subject.endpoints.token_endpoint).await.map_err(|error| {
+            pass.learn(error.breaker());
+            Refusal { retry_after: Some(self.settings.refusal_pause), ..Refusal::because(Reason::ProviderUnavailable, &error) }
+        })
+    }
+
+    /// Burns the token, then reads it: in this order, or it could be sent twice.
+    pub(super) async fn burn(&self, subject: &Subject, ready: Ready, why: Why) -> Result<Spend, Refusal> {
+        let Ready { generation, sealer, secret, connected } = ready;
+        let connection = subject.connection.uid;
+        let attempt = AttemptId(vault::new_uid());
+        let mut nonce = Nonce([0; 32]);
+        vault::random().fill_bytes(&mut nonce.0);
+        let burn = Burn {
+            attempt,
+            generation,
+            nonce: nonce.hash(),
+            replica: self.replica.clone(),
+            cause: why.cause.as_str().to_owned(),
+        };
+        let body_deadline = self.clock.since_boot() + self.settings.body_deadline;
+        self.reach("before_burn").await;
+        if !self.burn_committed(subject, burn).await? {
+            return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));
+        }
+        self.reach("burnt").await;
+        let sealed = match self.store.take(attempt, nonce).await {
+            Ok(Some(sealed)) => sealed,
+            Ok(None) => return self.give_back(attempt, Reason::RefreshInProgress).await,
+            Err(error) => {
+                tracing::warn!(%error, %attempt, "take.failed");
+                return self.give_back(attempt, Reason::StoreUnavailable).await;
+            }
+        };
+        let token = match sealer.open_refresh(subject, generation, &sealed) {
+            Ok(token) => token,
+            Err(OpenError::UnknownKey(key)) => {
+                tracing::error!(%key, connection = %subject.connection.name, "refresh_token.unknown_key");
+                return self.give_back(attempt, Reason::KeyUnavailable).await;
+            }
+            Err(error @ (OpenError::BadTag | OpenError::Malformed)) => {
+                tracing::error!(%error, connection = %subject.connection.name, "grant.quarantined");
+                self.persist("quarantine", || self.store.quarantine(connection, Some(attempt), self.clock.now())).await;
+                self.cache.remove(&subject.connection.name.to_string());
+                return Err(Refusal::new(Reason::Quarantined));
+            }
+        };
+        self.reach("taken").await;
+        Ok(Spend {
+            request: TokenRequest::refresh(&subject.profile, &subject.credentials(secret), &token),
+            limits: SendLimits { body_deadline, total: self.settings.total_timeout },
+            attempt: Holding { attempt, generation, sealer },
+            connected,
+        })
+    }
+
+    /// Whether the burn is committed and ours. An unacknowledged commit is settled before anything is sent.
+    async fn burn_committed(&self, subject: &Subject, burn: Burn) -> Result<bool, Refusal> {
+        let connection = subject.connection.uid;
+        match self.store.burn(connection, burn.clone(), self.clock.now()).await {
+            Ok(applied) => return Ok(applied),
+            Err(StoreError::Ambiguous(error)) => tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous"),
+            Err(error) => return Err(error.into()),
+        }
+        let resolve = || self.store.resolve_burn(connection, burn.clone(), self.clock.now());
+        match self.persist("resolve_burn", resolve).await {
+            BurnFate::Proceed => Ok(true),
+            BurnFate::Stop => Ok(false),
+            BurnFate::Release => self.give_back(burn.attempt, Reason::RefreshInProgress).await,
+        }
+    }
+
+    /// Releases a burnt token that provably was not sent.
+    async fn give_back<T>(&self, attempt: AttemptId, reason: Reason) -> Result<T, Refusal> {
+        self.persist("release", || self.store.conclude(attempt, Closing::NotSent, self.clock.now())).await;
+        Err(Refusal::retry(reason, self.settings.refusal_pause))
+    }
+
+    /// Repeats a step of the store until it is known to have happened: what it writes is nowhere else.
+    pub(super) async fn persist<T, F>(&self, step: &'static str, attempt: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match attempt().await {
+                Ok(done) => return done,
+                Err(error) => tracing::error!(step, error = %crate::error::Chain(&error), "store.retry"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Why a grant in this state cannot be refreshed.
+pub(super) fn refusal_of(state: State, pause: Duration) -> Option<Refusal> {
+    match state {
+        State::Idle => None,
+        State::Dispatched { .. } => Some(Refusal::retry(Reason::RefreshInProgress, pause)),
+        State::InDoubt { .. } => Some(Refusal::new(Reason::RefreshInDoubt)),
+        State::ReauthRequired { .. } => Some(Refusal::new(Reason::ReauthorizationRequired)),
+        State::Quarantined { .. } => Some(Refusal::new(Reason::Quarantined)),
+        State::Revoked => Some(Refusal::new(Reason::ConnectionRevoked)),
+    }
+}
