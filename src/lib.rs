@@ -3,4 +3,5 @@
 
 pub mod clock;
 pub mod model;
+pub mod provider;
 pub mod store;
