@@ -1,7 +1,12 @@
 //! token-broker: a multi-tenant OAuth token broker that spends each refresh token once and loses nothing.
 //! `ARCHITECTURE.md` has the map.
 
+pub mod cache;
 pub mod clock;
+pub mod error;
+pub mod failpoint;
 pub mod model;
+pub mod provider;
+pub mod refresh;
 pub mod seal;
 pub mod store;

@@ -1,0 +1,1 @@
+//! Tolerant reading of answers that were torn or malformed.
