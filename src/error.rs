@@ -83,8 +83,12 @@ impl Reason {
             Self::ConnectionPaused => "the connection is paused",
             Self::Quarantined => "the connection is quarantined until an operator has looked at it",
             Self::ConnectionRevoked => "the connection is revoked",
-            Self::OauthClientRejected => "the provider rejects the OAuth client, or its secret is not proven yet",
-            Self::EndpointChanged => "the token endpoint or client id differs from those the grant was made for",
+            Self::OauthClientRejected => {
+                "the provider rejects the OAuth client, or its secret is not proven yet"
+            }
+            Self::EndpointChanged => {
+                "the token endpoint or client id differs from those the grant was made for"
+            }
             Self::ResourceInUse => "other resources still refer to this one",
             Self::PermissionDenied => "permission denied, or no such resource",
             Self::Unauthenticated => "the caller is not authenticated",
@@ -102,13 +106,25 @@ impl Reason {
     #[must_use]
     pub const fn help(self) -> Option<&'static str> {
         match self {
-            Self::AuthorizationPending => Some("import a refresh token, or have the tenant authorise the connection"),
-            Self::ReauthorizationRequired => Some("have the tenant authorise the connection again, or import a new refresh token"),
-            Self::RefreshInDoubt => Some("wait for the grace time to pass, or re-authorise now: see connection inspect"),
+            Self::AuthorizationPending => {
+                Some("import a refresh token, or have the tenant authorise the connection")
+            }
+            Self::ReauthorizationRequired => {
+                Some("have the tenant authorise the connection again, or import a new refresh token")
+            }
+            Self::RefreshInDoubt => {
+                Some("wait for the grace time to pass, or re-authorise now: see connection inspect")
+            }
             Self::Quarantined => Some("an operator should read connection inspect"),
-            Self::OauthClientRejected => Some("check the OAuth client's secret at the provider; add and promote a new one"),
-            Self::EndpointChanged => Some("restore the OAuth client's endpoint, or re-authorise the connection"),
-            Self::TokenAlreadyKnown => Some("obtain a new refresh token by a new authorisation; the same one must not be spent twice"),
+            Self::OauthClientRejected => {
+                Some("check the OAuth client's secret at the provider; add and promote a new one")
+            }
+            Self::EndpointChanged => {
+                Some("restore the OAuth client's endpoint, or re-authorise the connection")
+            }
+            Self::TokenAlreadyKnown => Some(
+                "obtain a new refresh token by a new authorisation; the same one must not be spent twice",
+            ),
             Self::StoreUnavailable => Some("the platform team should look at the broker's database"),
             Self::KeyUnavailable => Some("the platform team should look at the broker's keys"),
             Self::Unauthenticated => Some("send `authorization: Bearer <credential>`"),

@@ -3,8 +3,20 @@
 
 /// The points in the order in which a refresh passes them.
 pub const POINTS: [&str; 14] = [
-    "started", "permitted", "admitted", "ready", "connected", "before_burn", "burnt", "taken", "before_send",
-    "answered", "before_settle", "settled", "before_wake", "woken",
+    "started",
+    "permitted",
+    "admitted",
+    "ready",
+    "connected",
+    "before_burn",
+    "burnt",
+    "taken",
+    "before_send",
+    "answered",
+    "before_settle",
+    "settled",
+    "before_wake",
+    "woken",
 ];
 
 /// Which point stops its task, if any.
@@ -27,7 +39,8 @@ impl Failpoints {
     /// a task stops there.
     #[must_use]
     pub fn from_env() -> Self {
-        let stop = std::env::var("TOKEN_BROKER_FAILPOINT").ok().zip(std::env::var_os("TOKEN_BROKER_FAILPOINT_LOG"));
+        let stop =
+            std::env::var("TOKEN_BROKER_FAILPOINT").ok().zip(std::env::var_os("TOKEN_BROKER_FAILPOINT_LOG"));
         Self { stop: stop.map(|(at, log)| Stop { at, log: log.into() }) }
     }
 

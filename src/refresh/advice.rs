@@ -61,11 +61,14 @@ impl Advice {
                 Wire::TokenIsGood,
                 "the provider confirms this token: look at the app's installation, the account header and permissions",
             ),
-            Cause::TokenUnverified => (Wire::TokenUnverified, "the provider could not be asked about this token"),
-            Cause::RefreshInDoubt => (Wire::RefreshInDoubt, "this may be the last token until a person acts"),
-            Cause::ReauthorizationRequired => {
-                (Wire::ReauthorizationRequired, "this is the last token: the connection must be authorised anew")
+            Cause::TokenUnverified => {
+                (Wire::TokenUnverified, "the provider could not be asked about this token")
             }
+            Cause::RefreshInDoubt => (Wire::RefreshInDoubt, "this may be the last token until a person acts"),
+            Cause::ReauthorizationRequired => (
+                Wire::ReauthorizationRequired,
+                "this is the last token: the connection must be authorised anew",
+            ),
             Cause::Quarantined => (Wire::Quarantined, "an operator must look at the connection"),
             Cause::RenewalUnavailable => (Wire::RenewalUnavailable, "a newer token could not be had now"),
         };

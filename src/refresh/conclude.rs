@@ -21,8 +21,12 @@ impl Refresher {
         let now = self.clock.now();
         let pause = self.settings.refusal_pause;
         let (closing, refusal) = match outcome {
-            Classified::Rotated(issued) | Classified::AccessOnly(issued) => return self.settle(subject, held, &issued).await,
-            Classified::NotSent { .. } => (Closing::NotSent, Refusal::retry(Reason::ProviderUnavailable, pause)),
+            Classified::Rotated(issued) | Classified::AccessOnly(issued) => {
+                return self.settle(subject, held, &issued).await;
+            }
+            Classified::NotSent { .. } => {
+                (Closing::NotSent, Refusal::retry(Reason::ProviderUnavailable, pause))
+            }
             Classified::Refused { error, not_before } => {
                 let not_before = not_before.unwrap_or_else(|| now.plus(pause));
                 let reason = match error.as_deref() {
@@ -49,7 +53,10 @@ impl Refresher {
         let ticket = self.cache.ticket();
         self.reach("before_settle").await;
         let settlement = loop {
-            match self.persist("settle", || self.store.settle(held.attempt, tokens.clone(), self.clock.now())).await {
+            match self
+                .persist("settle", || self.store.settle(held.attempt, tokens.clone(), self.clock.now()))
+                .await
+            {
                 Settlement::Waits => tokio::time::sleep(self.settings.sweep_interval).await,
                 settlement => break settlement,
             }

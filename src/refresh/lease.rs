@@ -19,8 +19,11 @@ impl Refresher {
         }
         let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
         let mut pass = self.standings.admit(subject.client.uid, secret).await?;
-        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else { return Ok(Landing::Skipped) };
-        let held = self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
+        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {
+            return Ok(Landing::Skipped);
+        };
+        let held =
+            self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
         if subject.connection.generation_floor.0 + held.0 > why.generation.0 {
             return Ok(Landing::Done);
         }
@@ -39,7 +42,9 @@ impl Refresher {
     pub(super) async fn prove(&self, subject: &Subject, pass: &mut Pass) -> Result<(), Refusal> {
         match self.ask_for_lease(subject, pass).await? {
             // Some providers end earlier tokens of this kind: whoever shares the lease gets this one.
-            Classified::Rotated(issued) | Classified::AccessOnly(issued) => self.keep_lease(subject, &issued).await,
+            Classified::Rotated(issued) | Classified::AccessOnly(issued) => {
+                self.keep_lease(subject, &issued).await
+            }
             Classified::Refused { error: Some(error), .. } if not_offered(&error) => Ok(()),
             other => Err(self.lease_refusal(&other)),
         }

@@ -26,8 +26,8 @@ mod lease;
 mod permits;
 mod recheck;
 mod serve;
-mod settings;
 mod setbacks;
+mod settings;
 mod spend;
 mod standing;
 mod subject;
@@ -112,7 +112,9 @@ impl Refresher {
         let subject = self.directory.subject(&name).await?;
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
-        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else { return Ok(Landing::Skipped) };
+        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {
+            return Ok(Landing::Skipped);
+        };
         self.reach("permitted").await;
         let Some(due) = self.due(&subject, why).await? else { return Ok(Landing::Done) }; // somebody was faster
         let ready = self.ready(&subject, due, &mut pass).await?; // keys, connection, TLS: a failure costs nothing

@@ -46,7 +46,9 @@ impl Refresher {
         let (verdict, fresh) = self.find_out(&entry).await;
         match verdict {
             TokenInfo::Alive => Ok(Vended { entry, advice: Some(Advice::new(AdviceCause::TokenIsGood)) }),
-            TokenInfo::Unknown => Ok(Vended { entry, advice: Some(Advice::new(AdviceCause::TokenUnverified)) }),
+            TokenInfo::Unknown => {
+                Ok(Vended { entry, advice: Some(Advice::new(AdviceCause::TokenUnverified)) })
+            }
             // Found dead a moment ago, and its successor did not come: not again before the interval is over.
             TokenInfo::Dead if !fresh => {
                 Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.recheck_interval))

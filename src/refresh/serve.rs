@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Advice, AdviceCause, Cause, Course, Demand, Destination, Landing, Refresher, Subject, Why, spend::refusal_of,
+    Advice, AdviceCause, Cause, Course, Demand, Destination, Landing, Refresher, Subject, Why,
+    spend::refusal_of,
 };
 use crate::{
     cache::Entry,
@@ -39,7 +40,11 @@ impl Refresher {
     }
 
     /// Serves a caller. Safe to repeat, and to abandon: what it started goes on without it.
-    pub async fn access_token(self: &Arc<Self>, name: &ConnectionName, demand: &Demand) -> Result<Vended, Refusal> {
+    pub async fn access_token(
+        self: &Arc<Self>,
+        name: &ConnectionName,
+        demand: &Demand,
+    ) -> Result<Vended, Refusal> {
         match self.hold(name).await? {
             Holding::None(subject, generation, state) => self.first(&subject, generation, state).await,
             Holding::Token(entry) => {
@@ -55,14 +60,20 @@ impl Refresher {
     }
 
     /// Step 1 of the protocol: a still-valid token at once, in every state but `revoked`; else the next one.
-    pub(super) async fn serve(self: &Arc<Self>, entry: Arc<Entry>, min_ttl: Duration) -> Result<Vended, Refusal> {
+    pub(super) async fn serve(
+        self: &Arc<Self>,
+        entry: Arc<Entry>,
+        min_ttl: Duration,
+    ) -> Result<Vended, Refusal> {
         let now = self.clock.now();
         let marked = Advice::of_state(entry.state);
         match entry.life.course(min_ttl, now) {
             Course::Serve => Ok(Vended { entry, advice: marked }),
             Course::ServeAndRenew => {
                 if marked.is_none() && entry.claim_renewal(now, self.settings.refusal_pause) {
-                    self.renew(&entry.subject, Why { cause: Cause::Due, generation: entry.generation });
+                    // Nobody waits for it: a setback is tried again by a later caller.
+                    let _ =
+                        self.renew(&entry.subject, Why { cause: Cause::Due, generation: entry.generation });
                 }
                 Ok(Vended { entry, advice: marked })
             }
@@ -70,7 +81,9 @@ impl Refresher {
                 let why = Why { cause: Cause::Expired, generation: entry.generation };
                 match self.next(&entry.subject, why).await {
                     Ok(next) => Ok(self.as_is(next, min_ttl, None)),
-                    Err(refusal) if entry.life.remaining(now) > Duration::ZERO && self.may_still_serve(&refusal) => {
+                    Err(refusal)
+                        if entry.life.remaining(now) > Duration::ZERO && self.may_still_serve(&refusal) =>
+                    {
                         Ok(self.as_is(entry, min_ttl, Some(&refusal)))
                     }
                     Err(refusal) => Err(refusal),
@@ -80,7 +93,11 @@ impl Refresher {
     }
 
     /// Waits for the generation after `why`'s: joins the flight that is on its way, or starts one.
-    pub(super) async fn next(self: &Arc<Self>, subject: &Arc<Subject>, why: Why) -> Result<Arc<Entry>, Refusal> {
+    pub(super) async fn next(
+        self: &Arc<Self>,
+        subject: &Arc<Subject>,
+        why: Why,
+    ) -> Result<Arc<Entry>, Refusal> {
         let in_progress = || Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause);
         let landed = async {
             loop {
@@ -93,7 +110,9 @@ impl Refresher {
                 }
             }
         };
-        tokio::time::timeout(self.settings.caller_wait, landed).await.unwrap_or_else(|_| Err(in_progress()))?;
+        tokio::time::timeout(self.settings.caller_wait, landed)
+            .await
+            .unwrap_or_else(|_| Err(in_progress()))?;
         match self.hold(&subject.connection.name).await? {
             Holding::Token(entry) if entry.generation > why.generation => Ok(entry),
             Holding::Token(entry) => Err(state_refusal(entry.state).unwrap_or_else(in_progress)),
@@ -115,7 +134,8 @@ impl Refresher {
             return Err(setback);
         }
         self.refuse_while_draining()?;
-        let (this, name, grant_type) = (self.clone(), subject.connection.name.clone(), subject.connection.grant_type);
+        let (this, name, grant_type) =
+            (self.clone(), subject.connection.name.clone(), subject.connection.grant_type);
         let target = destination.clone();
         Ok(self.flights.join(&destination, &self.tasks, || async move {
             let landing = match grant_type {
@@ -191,7 +211,9 @@ impl Refresher {
         let short_lived = entry.life.remaining(self.clock.now()) < min_ttl;
         let retry_after = refusal.and_then(|refusal| refusal.retry_after);
         let advice = Advice::of_state(entry.state)
-            .or_else(|| (short_lived || refusal.is_some()).then(|| Advice::new(AdviceCause::RenewalUnavailable)))
+            .or_else(|| {
+                (short_lived || refusal.is_some()).then(|| Advice::new(AdviceCause::RenewalUnavailable))
+            })
             .map(|advice| Advice { short_lived, retry_after, ..advice });
         Vended { entry, advice }
     }

@@ -5,7 +5,11 @@ use std::time::Duration;
 use rand::Rng as _;
 use secrecy::SecretString;
 
-use super::{Refresher, Subject, Why, standing::Pass, vault::{self, Sealer}};
+use super::{
+    Refresher, Subject, Why,
+    standing::Pass,
+    vault::{self, Sealer},
+};
 use crate::{
     error::{Reason, Refusal},
     model::{AttemptId, Burn, BurnFate, Closing, Generation, GrantFacts, Nonce, State},
@@ -77,7 +81,12 @@ impl Refresher {
     }
 
     /// Keys in memory, the client secret, a connection with TLS: a failure here costs nothing.
-    pub(super) async fn ready(&self, subject: &Subject, due: GrantFacts, pass: &mut Pass) -> Result<Ready, Refusal> {
+    pub(super) async fn ready(
+        &self,
+        subject: &Subject,
+        due: GrantFacts,
+        pass: &mut Pass,
+    ) -> Result<Ready, Refusal> {
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
         let (_, secret) = self.vault.client_secret(&subject.client).await?;
         let connected = self.connect(subject, pass).await?;
@@ -88,7 +97,10 @@ impl Refresher {
     pub(super) async fn connect(&self, subject: &Subject, pass: &mut Pass) -> Result<Connected, Refusal> {
         self.egress.connect(&subject.endpoints.token_endpoint).await.map_err(|error| {
             pass.learn(error.breaker());
-            Refusal { retry_after: Some(self.settings.refusal_pause), ..Refusal::because(Reason::ProviderUnavailable, &error) }
+            Refusal {
+                retry_after: Some(self.settings.refusal_pause),
+                ..Refusal::because(Reason::ProviderUnavailable, &error)
+            }
         })
     }
 
@@ -128,7 +140,10 @@ impl Refresher {
             }
             Err(error @ (OpenError::BadTag | OpenError::Malformed)) => {
                 tracing::error!(%error, connection = %subject.connection.name, "grant.quarantined");
-                self.persist("quarantine", || self.store.quarantine(connection, Some(attempt), self.clock.now())).await;
+                self.persist("quarantine", || {
+                    self.store.quarantine(connection, Some(attempt), self.clock.now())
+                })
+                .await;
                 self.cache.remove(&subject.connection.name.to_string());
                 return Err(Refusal::new(Reason::Quarantined));
             }
@@ -147,7 +162,9 @@ impl Refresher {
         let connection = subject.connection.uid;
         match self.store.burn(connection, burn.clone(), self.clock.now()).await {
             Ok(applied) => return Ok(applied),
-            Err(StoreError::Ambiguous(error)) => tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous"),
+            Err(StoreError::Ambiguous(error)) => {
+                tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous")
+            }
             Err(error) => return Err(error.into()),
         }
         let resolve = || self.store.resolve_burn(connection, burn.clone(), self.clock.now());

@@ -65,7 +65,9 @@ impl Standing {
             Self::Unproven => (Self::OnTrial, Admission::Trial),
             Self::OnTrial => (self, Admission::Await),
             Self::Open { until, .. } if until <= now => (Self::OnTrial, Admission::Trial),
-            Self::Open { cause, until } => (self, Admission::Refused { cause, retry_after: until.since(now) }),
+            Self::Open { cause, until } => {
+                (self, Admission::Refused { cause, retry_after: until.since(now) })
+            }
         }
     }
 
@@ -150,7 +152,10 @@ impl Standings {
 
     fn of(&self, client: OauthClientUid, secret: u32) -> Arc<watch::Sender<Standing>> {
         let mut standings = self.by_secret.lock().unwrap_or_else(PoisonError::into_inner);
-        standings.entry((client, secret)).or_insert_with(|| Arc::new(watch::Sender::new(Standing::Unproven))).clone()
+        standings
+            .entry((client, secret))
+            .or_insert_with(|| Arc::new(watch::Sender::new(Standing::Unproven)))
+            .clone()
     }
 }
 
@@ -174,7 +179,8 @@ impl Pass {
     /// Brings an answer home. After a trial's success the pass is an ordinary one.
     pub fn learn(&mut self, signal: Signal) {
         let (on_trial, now) = (self.on_trial, self.clock.now());
-        self.standing.send_modify(|standing| *standing = standing.learn(signal, on_trial, now, &self.settings));
+        self.standing
+            .send_modify(|standing| *standing = standing.learn(signal, on_trial, now, &self.settings));
         self.on_trial = false;
         if let Signal::Trip(cause) = signal {
             tracing::error!(cause = cause.as_str(), "breaker.open");
@@ -221,7 +227,12 @@ mod tests {
 
     #[test]
     fn the_first_invalid_client_opens_and_a_late_success_does_not_close() {
-        let open = Standing::Closed { unknowns: 0 }.learn(Signal::Trip(TripCause::InvalidClient), false, NOW, &settings());
+        let open = Standing::Closed { unknowns: 0 }.learn(
+            Signal::Trip(TripCause::InvalidClient),
+            false,
+            NOW,
+            &settings(),
+        );
         assert!(matches!(open.admit(NOW).1, Admission::Refused { cause: "invalid_client", .. }));
         assert_eq!(open.learn(Signal::Proven, false, NOW, &settings()), open);
         let later = NOW.plus(settings().breaker_open_for);
@@ -243,7 +254,10 @@ mod tests {
     #[test]
     fn a_trial_that_proves_nothing_leaves_the_secret_unproven() {
         assert_eq!(Standing::OnTrial.learn(Signal::Answered, true, NOW, &settings()), Standing::Unproven);
-        assert!(matches!(Standing::OnTrial.learn(Signal::Unknown, true, NOW, &settings()), Standing::Open { .. }));
+        assert!(matches!(
+            Standing::OnTrial.learn(Signal::Unknown, true, NOW, &settings()),
+            Standing::Open { .. }
+        ));
     }
 
     #[tokio::test]

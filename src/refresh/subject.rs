@@ -67,7 +67,8 @@ impl Subject {
     #[must_use]
     pub fn may_share_lease(&self) -> bool {
         let tenant = &self.connection.name.tenant;
-        self.client.name.tenant.as_ref() == Some(tenant) || self.client.client_credentials_tenants.contains(tenant)
+        self.client.name.tenant.as_ref() == Some(tenant)
+            || self.client.client_credentials_tenants.contains(tenant)
     }
 }
 
@@ -82,7 +83,8 @@ impl Directory {
     /// Of these profiles, by name.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, profiles: impl IntoIterator<Item = Profile>) -> Self {
-        let profiles = profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect();
+        let profiles =
+            profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect();
         Self { store, profiles: Arc::new(profiles) }
     }
 
@@ -98,7 +100,8 @@ impl Directory {
     /// caller's business.
     pub async fn subject(&self, name: &ConnectionName) -> Result<Subject, Refusal> {
         let connection = self.store.connection(name).await?.ok_or(Refusal::new(Reason::NotFound))?;
-        let client = self.store.oauth_client(&connection.oauth_client).await?.ok_or(Refusal::new(Reason::NotFound))?;
+        let client =
+            self.store.oauth_client(&connection.oauth_client).await?.ok_or(Refusal::new(Reason::NotFound))?;
         let Some((profile, endpoints)) = self.provider(&client.provider, &client.environment) else {
             tracing::error!(provider = client.provider, environment = client.environment, "profile.missing");
             return Err(Refusal::new(Reason::EndpointChanged));

@@ -8,7 +8,12 @@ use crate::{error::Chain, model::SweepPolicy, store::StoreError};
 impl Refresher {
     /// Sweeps until the broker drains.
     pub async fn sweep_for_ever(self: Arc<Self>) {
-        while self.draining.run_until_cancelled(tokio::time::sleep(self.settings.sweep_interval)).await.is_some() {
+        while self
+            .draining
+            .run_until_cancelled(tokio::time::sleep(self.settings.sweep_interval))
+            .await
+            .is_some()
+        {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(error = %Chain(&error), "sweep.failed");
             }

@@ -11,9 +11,7 @@ use super::{Life, RefreshSettings, Subject};
 use crate::{
     cache::Entry,
     error::{Reason, Refusal},
-    model::{
-        AccessToken, Generation, OauthClient, RefreshToken, Sealed, State, Successor, Timestamp, Tokens,
-    },
+    model::{AccessToken, Generation, OauthClient, RefreshToken, Sealed, State, Successor, Tokens},
     provider::Issued,
     seal::{DataKeySet, Fingerprinter, Keyring, OpenError, Place},
     store::{KeyScope, Store},
@@ -116,12 +114,14 @@ impl Vault {
     /// The client's current secret, with its version.
     pub async fn client_secret(&self, client: &OauthClient) -> Result<(u32, SecretString), Refusal> {
         let version = client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let sealed = self.store.secret(client.uid, version).await?.ok_or(Refusal::new(Reason::OauthClientRejected))?;
+        let sealed =
+            self.store.secret(client.uid, version).await?.ok_or(Refusal::new(Reason::OauthClientRejected))?;
         let keys = self.keys(&self.client_scope(client).await?).await?;
         let plain = keys
             .open(&secret_place(client, version), &sealed)
             .map_err(|error| Refusal::because(Reason::KeyUnavailable, &error))?;
-        let secret = text(&plain).ok_or_else(|| Refusal::because(Reason::KeyUnavailable, &OpenError::Malformed))?;
+        let secret =
+            text(&plain).ok_or_else(|| Refusal::because(Reason::KeyUnavailable, &OpenError::Malformed))?;
         Ok((version, secret))
     }
 
@@ -172,7 +172,12 @@ impl Sealer {
 
     /// Seals a refresh token and takes its fingerprint.
     #[must_use]
-    pub fn seal_refresh(&self, subject: &Subject, generation: Generation, token: &SecretString) -> RefreshToken {
+    pub fn seal_refresh(
+        &self,
+        subject: &Subject,
+        generation: Generation,
+        token: &SecretString,
+    ) -> RefreshToken {
         let token = token.expose_secret().as_bytes();
         let place = grant_place(subject, "refresh_token", generation);
         RefreshToken {
