@@ -8,5 +8,6 @@ pub mod failpoint;
 pub mod model;
 pub mod provider;
 pub mod refresh;
+pub mod rpc;
 pub mod seal;
 pub mod store;

@@ -1,0 +1,3 @@
+//! The gRPC front.
+
+pub mod transport;
