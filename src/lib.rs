@@ -2,6 +2,7 @@
 //! `ARCHITECTURE.md` has the map.
 
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod seal;
 pub mod store;
