@@ -96,10 +96,11 @@ impl Ledger {
                 Some(Outcome::ReplayPermitted),
                 State::Dispatched { .. } | State::InDoubt { .. } | State::ReauthRequired { .. },
             ) if at_own_generation => self.answer(Settlement::Waits),
-            (Some(Outcome::ReplayPermitted), State::Quarantined { .. }) => self.answer(Settlement::Kept),
+            (Some(Outcome::ReplayPermitted) | None, State::Quarantined { .. }) => {
+                self.answer(Settlement::Kept)
+            }
             (Some(Outcome::ReplayPermitted), _) if self.has(&tokens) => self.answer(Settlement::Ignored),
             (Some(_), _) => self.orphaned(),
-            (None, State::Quarantined { .. }) => self.answer(Settlement::Kept),
             (None, state) if state.attempt() == Some(attempt) => {
                 self.close(attempt, Outcome::Settled, now);
                 self.advance(tokens)
