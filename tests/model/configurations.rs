@@ -141,7 +141,7 @@ fn failover_and_revocation() -> Configuration {
 fn reusable() -> Configuration {
     Configuration {
         name: "replay of a reusable token",
-        rules: Rules { provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
+        rules: Rules { horizon: 1, provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, ..NOTHING },
         floor: 1,
     }
@@ -151,6 +151,7 @@ pub fn until_successor_used() -> Configuration {
     Configuration {
         name: "replay until the successor is used",
         rules: Rules {
+            horizon: 1,
             provider: Mode::UntilSuccessorUsed,
             policy: ReplayPolicy::UntilSuccessorUsed,
             ..STRICT
@@ -164,7 +165,12 @@ fn timed_window() -> Configuration {
     let length = LATE.since(token_broker::model::Timestamp::default());
     Configuration {
         name: "replay in a timed window",
-        rules: Rules { provider: Mode::Timed, policy: ReplayPolicy::TimedWindow { length }, ..STRICT },
+        rules: Rules {
+            horizon: 1,
+            provider: Mode::Timed,
+            policy: ReplayPolicy::TimedWindow { length },
+            ..STRICT
+        },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..NOTHING },
         floor: 1,
     }

@@ -40,6 +40,7 @@ impl From<Held> for Presentation {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a verdict of its own")]
 pub struct History {
     pub presentations: Vec<Presentation>,
     /// Attempts that ever had a committed row.
@@ -64,6 +65,7 @@ pub struct History {
     pub changed_by_older: bool,
     pub presented_after_revocation: bool,
     pub vetoed_falsely: bool,
+    pub orphaned_falsely: bool,
 }
 
 impl History {

@@ -13,6 +13,7 @@ impl World {
             Settlement::Orphan => {
                 if let Some(token) = record.successor {
                     self.orphans.insert(token);
+                    self.history.orphaned_falsely |= self.database.stored() == Some(token);
                 }
                 true
             }

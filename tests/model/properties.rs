@@ -5,7 +5,8 @@ use token_broker::model::State;
 
 use crate::history::Presentation;
 use crate::protocol::Protocol;
-use crate::world::{Reply, TokenId, World};
+use crate::replica::Replica;
+use crate::world::{Reply, TokenId, World, attempt_number};
 
 pub const I1: &str = "I1: one presentation, one more per attempt that freed the slot, none of a not_sent";
 pub const I2: &str = "I2: every presentation has its committed attempt";
@@ -16,6 +17,7 @@ pub const I6: &str = "I6: an idle grant's token was never presented, or only in 
 pub const I10: &str = "I10: nothing older changes a revoked or re-authorised grant";
 pub const KILLED: &str = "the live grant is not killed";
 pub const REVOKED: &str = "no attempt burnt after a revocation is sent";
+pub const ORPHAN: &str = "what is the grant's is not called an orphan";
 pub const STRANDED: &str = "no dispatched row without a holder";
 pub const FALSE_VETO: &str = "no veto while the database forgets nothing";
 
@@ -34,6 +36,7 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::always(I10, |_, world: &World| !world.history.changed_by_older),
         Property::always(KILLED, |_, world: &World| !world.provider.killed),
         Property::always(REVOKED, |_, world: &World| !world.history.presented_after_revocation),
+        Property::always(ORPHAN, |_, world: &World| !world.history.orphaned_falsely),
         Property::always(STRANDED, |_, world: &World| has_holder(world)),
         Property::always(FALSE_VETO, |_, world: &World| !world.history.vetoed_falsely),
     ]
@@ -51,23 +54,26 @@ fn presented_once(world: &World) -> bool {
     })
 }
 
-/// After a failover the witness carries I1 instead.
+/// Neither presented, nor on its way, nor in the hands of anyone who could send it. After a failover the witness
+/// carries I1 instead.
 fn idle_is_unspent(world: &World) -> bool {
     let grant = &world.database.ledger.grant;
     let Some(token) = world.database.stored() else { return true };
-    let spent = |seen: &Presentation| {
-        seen.token == token
-            && seen.generation == grant.generation.0
+    let spends = |seen: Presentation| {
+        (seen.token, seen.generation) == (token, grant.generation.0)
             && !world.history.freed.contains(seen.attempt)
     };
-    world.history.failed_over || grant.state != State::Idle || !world.history.presentations.iter().any(spent)
+    let sent = world.history.presentations.iter().copied();
+    let sendable = world.replicas.iter().filter_map(Replica::sendable);
+    let in_flight = world.requests.iter().map(|request| request.held);
+    world.history.failed_over
+        || grant.state != State::Idle
+        || !sent.chain(sendable.chain(in_flight).map(Presentation::from)).any(spends)
 }
 
 fn accounted_for(world: &World, token: TokenId) -> bool {
-    let held = |replica: &crate::replica::Replica| match replica {
-        crate::replica::Replica::Received(record) | crate::replica::Replica::Settled(record) => {
-            record.successor == Some(token)
-        }
+    let held = |replica: &Replica| match replica {
+        Replica::Received(record) | Replica::Settled(record) => record.successor == Some(token),
         _ => false,
     };
     world.database.stored() == Some(token)
@@ -81,9 +87,8 @@ fn accounted_for(world: &World, token: TokenId) -> bool {
 
 fn has_holder(world: &World) -> bool {
     let State::Dispatched { attempt, .. } = world.database.ledger.grant.state else { return true };
-    let number = crate::world::attempt_number(attempt);
-    let holds =
-        |replica: &crate::replica::Replica| replica.attempt().is_some_and(|intent| intent.attempt == number);
+    let number = attempt_number(attempt);
+    let holds = |replica: &Replica| replica.attempt().is_some_and(|intent| intent.attempt == number);
     world.history.failed_over
         || world.history.abandoned.contains(number)
         || world.journal.iter().any(|record| record.held.intent.attempt == number)

@@ -77,6 +77,18 @@ impl Replica {
         }
     }
 
+    /// The token in its hands, as long as it may leave.
+    pub fn sendable(&self) -> Option<Held> {
+        match self {
+            Self::Taken(held)
+            | Self::Consulting { held, .. }
+            | Self::Raising { held, .. }
+            | Self::Cleared(held)
+            | Self::Sent(held) => Some(*held),
+            _ => None,
+        }
+    }
+
     /// The attempt whose token may still leave it.
     pub fn may_send(&self) -> Option<Intent> {
         match self {
@@ -147,11 +159,12 @@ impl World {
                 self.release(rules, held.intent)
             }
             (Replica::Taken(held), _) if rules.witness => Replica::Consulting { held, entry: self.witness },
-            (Replica::Taken(held) | Replica::Cleared(held), _) => self.send(held),
+            (Replica::Taken(held) | Replica::Cleared(held), _) | (Replica::Sent(held), Move::SendAgain) => {
+                self.send(held)
+            }
             (Replica::Consulting { held, entry }, _) => self.ask_database(rules, held, entry),
             (Replica::Raising { held, entry, next }, _) => self.raise_witness(rules, held, entry, next),
             (Replica::Sent(held), Move::Receive) => self.receive(rules, held),
-            (Replica::Sent(held), Move::SendAgain) => self.send(held),
             (Replica::Sent(held), _) => self.give_up(rules, held),
             (Replica::Received(record) | Replica::Settled(record), Move::Journal) => {
                 self.journal.push(record);
