@@ -4,16 +4,20 @@
 pub mod app;
 pub mod audit;
 pub mod cache;
-
+pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
 pub mod error;
 pub mod failpoint;
 pub mod identity;
+pub mod lifecycle;
 pub mod model;
 pub mod provider;
 pub mod refresh;
 pub mod rpc;
 pub mod seal;
 pub mod store;
+pub mod telemetry;
 pub mod web;
