@@ -41,7 +41,7 @@ pub use token::TokenCommand;
 
 /// A multi-tenant OAuth token broker.
 #[derive(Debug, Parser)]
-#[command(name = "token-broker", version, about, max_term_width = 100)]
+#[command(name = "token-broker", version, about)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
