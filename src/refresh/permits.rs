@@ -9,8 +9,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{RefreshSettings, Subject};
-use crate::model::OauthClientUid;
+use super::Subject;
+use crate::{config, model::OauthClientUid};
 
 /// How much a refresh matters now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Urgency {
 
 /// The three caps.
 #[derive(Debug)]
-pub struct Permits {
+pub(super) struct Permits {
     all: Arc<Semaphore>,
     hosts: Caps<String>,
     clients: Caps<OauthClientUid>,
@@ -31,7 +31,7 @@ pub struct Permits {
 
 /// The right to have one refresh in flight; given back on drop.
 #[derive(Debug)]
-pub struct Permit {
+pub(super) struct Permit {
     _client: OwnedSemaphorePermit,
     _host: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
@@ -53,17 +53,17 @@ impl<K: Eq + Hash> Caps<K> {
 impl Permits {
     /// No cap is used yet.
     #[must_use]
-    pub fn new(settings: &RefreshSettings) -> Self {
+    pub(super) fn new(settings: &config::Refresh) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(settings.in_flight)),
-            hosts: Caps { size: settings.in_flight_per_host, by_key: Mutex::default() },
-            clients: Caps { size: settings.in_flight_per_client, by_key: Mutex::default() },
+            all: Arc::new(Semaphore::new(settings.in_flight as usize)),
+            hosts: Caps { size: settings.in_flight_per_host as usize, by_key: Mutex::default() },
+            clients: Caps { size: settings.in_flight_per_client as usize, by_key: Mutex::default() },
         }
     }
 
     /// Waits its turn where it is urgent; `None` where it is not and there is no room. The narrowest cap comes
     /// first, so that whoever waits there holds no place that others could use.
-    pub async fn acquire(&self, subject: &Subject, urgency: Urgency) -> Option<Permit> {
+    pub(super) async fn acquire(&self, subject: &Subject, urgency: Urgency) -> Option<Permit> {
         let client = self.clients.of(subject.client.uid);
         let host = self.hosts.of(subject.token_host());
         let all = self.all.clone();
