@@ -72,7 +72,15 @@ fn core_with_three_replicas() -> Configuration {
     Configuration {
         name: "core, 3 replicas",
         rules: Rules { replicas: 3, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, revocations: 1, ..NOTHING },
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            refusals: 1,
+            reauthorisations: 1,
+            revocations: 1,
+            ..NOTHING
+        },
         floor: 1,
     }
 }
@@ -97,7 +105,7 @@ pub fn ambiguous() -> Configuration {
     Configuration {
         name: "ambiguous burn with tombstone",
         rules: STRICT,
-        budget: Budget { attempts: 3, ambiguous: 2, crashes: 1, losses: 1, revocations: 1, ..NOTHING },
+        budget: Budget { attempts: 3, ambiguous: 2, crashes: 1, losses: 1, reauthorisations: 1, ..NOTHING },
         floor: 1,
     }
 }
@@ -115,7 +123,7 @@ pub fn failover() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits",
         rules: Rules { witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, failovers: 1, ..NOTHING },
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, failovers: 2, ..NOTHING },
         floor: 1,
     }
 }
@@ -124,7 +132,7 @@ pub fn failover_with_three_replicas() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits, 3 replicas",
         rules: Rules { replicas: 3, witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 3, failovers: 1, ..NOTHING },
+        budget: Budget { attempts: 4, failovers: 1, losses: 1, ..NOTHING },
         floor: 1,
     }
 }
@@ -133,7 +141,34 @@ fn failover_and_revocation() -> Configuration {
     Configuration {
         name: "failover that forgets a revocation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
-        budget: Budget { attempts: 2, losses: 1, revocations: 1, failovers: 1, ..NOTHING },
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, revocations: 1, failovers: 1, ..NOTHING },
+        floor: 1,
+    }
+}
+
+fn failover_and_reauthorisation() -> Configuration {
+    Configuration {
+        name: "failover that forgets a re-authorisation",
+        rules: Rules { witness: true, horizon: 2, ..STRICT },
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, reauthorisations: 1, failovers: 1, ..NOTHING },
+        floor: 1,
+    }
+}
+
+fn witness_and_people() -> Configuration {
+    Configuration {
+        name: "witness, re-authorisation and revocation",
+        rules: Rules { witness: true, ..STRICT },
+        budget: Budget { attempts: 2, losses: 1, reauthorisations: 2, revocations: 1, ..NOTHING },
+        floor: 1,
+    }
+}
+
+fn embedded() -> Configuration {
+    Configuration {
+        name: "one medium only",
+        rules: Rules { medium: false, ..STRICT },
+        budget: Budget { attempts: 4, crashes: 2, losses: 2, refusals: 1, reauthorisations: 1, ..NOTHING },
         floor: 1,
     }
 }
@@ -142,7 +177,7 @@ fn reusable() -> Configuration {
     Configuration {
         name: "replay of a reusable token",
         rules: Rules { horizon: 1, provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ..NOTHING },
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
         floor: 1,
     }
 }
@@ -156,7 +191,7 @@ pub fn until_successor_used() -> Configuration {
             policy: ReplayPolicy::UntilSuccessorUsed,
             ..STRICT
         },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ..NOTHING },
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
         floor: 1,
     }
 }
@@ -232,6 +267,9 @@ holds! {
     failover_holds: failover;
     failover_with_three_replicas_holds: failover_with_three_replicas;
     failover_and_revocation_holds: failover_and_revocation;
+    failover_and_reauthorisation_holds: failover_and_reauthorisation;
+    witness_and_people_holds: witness_and_people;
+    embedded_holds: embedded;
     reusable_holds: reusable;
     until_successor_used_holds: until_successor_used;
     timed_window_holds: timed_window;
