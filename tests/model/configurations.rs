@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use token_broker::model::{Delays, ReplayPolicy};
 
 use crate::mutations::Mutation;
+use crate::properties::{self, DOUBT, KEPT_ORPHAN, PERSON, QUARANTINE, REPLAYED, ROTATION, TOMBSTONE};
 use crate::protocol::Protocol;
 use crate::provider::Mode;
 use crate::world::{Budget, LATE, Rules};
@@ -16,6 +17,8 @@ pub struct Configuration {
     name: &'static str,
     rules: Rules,
     budget: Budget,
+    /// What must be seen to happen.
+    reached: &'static [&'static str],
     /// Fewer unique states than this mean that a change has cut something off.
     floor: usize,
 }
@@ -64,7 +67,8 @@ pub fn core() -> Configuration {
             disconnects: 1,
             ..NOTHING
         },
-        floor: 100_000,
+        reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 300_000,
     }
 }
 
@@ -81,7 +85,8 @@ fn core_with_three_replicas() -> Configuration {
             revocations: 1,
             ..NOTHING
         },
-        floor: 1,
+        reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 200_000,
     }
 }
 
@@ -97,7 +102,8 @@ pub fn reauthorisation() -> Configuration {
             disconnects: 1,
             ..NOTHING
         },
-        floor: 1,
+        reached: &[PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 400_000,
     }
 }
 
@@ -106,7 +112,8 @@ pub fn ambiguous() -> Configuration {
         name: "ambiguous burn with tombstone",
         rules: STRICT,
         budget: Budget { attempts: 3, ambiguous: 2, crashes: 1, losses: 1, reauthorisations: 1, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, PERSON, ROTATION, TOMBSTONE],
+        floor: 300_000,
     }
 }
 
@@ -115,7 +122,8 @@ pub fn witness() -> Configuration {
         name: "witness without failover, 3 replicas",
         rules: Rules { replicas: 3, witness: true, ..STRICT },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, reauthorisations: 1, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 250_000,
     }
 }
 
@@ -124,7 +132,8 @@ pub fn failover() -> Configuration {
         name: "failover losing up to 3 commits",
         rules: Rules { witness: true, horizon: 3, ..STRICT },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, failovers: 2, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, QUARANTINE, ROTATION],
+        floor: 170_000,
     }
 }
 
@@ -133,7 +142,8 @@ pub fn failover_with_three_replicas() -> Configuration {
         name: "failover losing up to 3 commits, 3 replicas",
         rules: Rules { replicas: 3, witness: true, horizon: 3, ..STRICT },
         budget: Budget { attempts: 4, failovers: 1, losses: 1, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, QUARANTINE, ROTATION],
+        floor: 100_000,
     }
 }
 
@@ -142,7 +152,8 @@ fn failover_and_revocation() -> Configuration {
         name: "failover that forgets a revocation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, revocations: 1, failovers: 1, ..NOTHING },
-        floor: 1,
+        reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
+        floor: 60_000,
     }
 }
 
@@ -150,8 +161,9 @@ fn failover_and_reauthorisation() -> Configuration {
     Configuration {
         name: "failover that forgets a re-authorisation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, reauthorisations: 1, failovers: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 3, losses: 1, reauthorisations: 1, failovers: 1, ..NOTHING },
+        reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
+        floor: 400_000,
     }
 }
 
@@ -159,8 +171,9 @@ fn witness_and_people() -> Configuration {
     Configuration {
         name: "witness, re-authorisation and revocation",
         rules: Rules { witness: true, ..STRICT },
-        budget: Budget { attempts: 2, losses: 1, reauthorisations: 2, revocations: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 2, reauthorisations: 2, revocations: 1, ..NOTHING },
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 600_000,
     }
 }
 
@@ -169,7 +182,8 @@ fn embedded() -> Configuration {
         name: "one medium only",
         rules: Rules { medium: false, ..STRICT },
         budget: Budget { attempts: 4, crashes: 2, losses: 2, refusals: 1, reauthorisations: 1, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 200_000,
     }
 }
 
@@ -178,7 +192,8 @@ fn reusable() -> Configuration {
         name: "replay of a reusable token",
         rules: Rules { horizon: 1, provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
         budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, ROTATION, REPLAYED],
+        floor: 200_000,
     }
 }
 
@@ -192,7 +207,8 @@ pub fn until_successor_used() -> Configuration {
             ..STRICT
         },
         budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, ROTATION, REPLAYED, KEPT_ORPHAN],
+        floor: 280_000,
     }
 }
 
@@ -207,20 +223,27 @@ fn timed_window() -> Configuration {
             ..STRICT
         },
         budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..NOTHING },
-        floor: 1,
+        reached: &[DOUBT, PERSON, ROTATION, REPLAYED],
+        floor: 120_000,
     }
 }
 
-/// Explores everything: no property may be violated.
+/// Explores everything: no property may be violated, and what the configuration is there for must happen.
 fn holds(configuration: Configuration) {
-    let Configuration { name, rules, budget, floor } = configuration;
+    let Configuration { name, rules, budget, reached, floor } = configuration;
     let started = Instant::now();
-    let checker =
-        Protocol { rules, budget }.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let model = Protocol { rules, budget };
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     report(&format!("{name} | {states} states | holds | depth {depth}"), started);
-    if let Some((property, path)) = checker.discoveries().into_iter().next() {
-        panic!("{name}: {property}\n{path}");
+    let found = checker.discoveries();
+    for property in properties::all() {
+        if let (Expectation::Always, Some(path)) = (property.expectation, found.get(property.name)) {
+            panic!("{name}: {}\n{path}", property.name);
+        }
+    }
+    for seen in reached {
+        assert!(found.contains_key(seen), "{name}: never seen: {seen}");
     }
     assert!(states >= floor, "{name}: {states} states, fewer than {floor}");
 }
