@@ -40,19 +40,6 @@ const STRICT: Rules = Rules {
     mutation: None,
 };
 
-const NOTHING: Budget = Budget {
-    attempts: 0,
-    crashes: 0,
-    losses: 0,
-    refusals: 0,
-    ambiguous: 0,
-    reauthorisations: 0,
-    revocations: 0,
-    disconnects: 0,
-    failovers: 0,
-    ticks: 0,
-};
-
 pub fn core() -> Configuration {
     Configuration {
         name: "core",
@@ -65,7 +52,7 @@ pub fn core() -> Configuration {
             reauthorisations: 1,
             revocations: 1,
             disconnects: 1,
-            ..NOTHING
+            ..Budget::default()
         },
         reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
         floor: 300_000,
@@ -83,7 +70,7 @@ fn core_with_three_replicas() -> Configuration {
             refusals: 1,
             reauthorisations: 1,
             revocations: 1,
-            ..NOTHING
+            ..Budget::default()
         },
         reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
         floor: 200_000,
@@ -100,7 +87,7 @@ pub fn reauthorisation() -> Configuration {
             reauthorisations: 2,
             revocations: 2,
             disconnects: 1,
-            ..NOTHING
+            ..Budget::default()
         },
         reached: &[PERSON, ROTATION, KEPT_ORPHAN],
         floor: 400_000,
@@ -111,7 +98,14 @@ pub fn ambiguous() -> Configuration {
     Configuration {
         name: "ambiguous burn with tombstone",
         rules: STRICT,
-        budget: Budget { attempts: 3, ambiguous: 2, crashes: 1, losses: 1, reauthorisations: 1, ..NOTHING },
+        budget: Budget {
+            attempts: 3,
+            ambiguous: 2,
+            crashes: 1,
+            losses: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
         reached: &[DOUBT, PERSON, ROTATION, TOMBSTONE],
         floor: 300_000,
     }
@@ -121,7 +115,14 @@ pub fn witness() -> Configuration {
     Configuration {
         name: "witness without failover, 3 replicas",
         rules: Rules { replicas: 3, witness: true, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, reauthorisations: 1, ..NOTHING },
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            refusals: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
         reached: &[DOUBT, PERSON, ROTATION],
         floor: 250_000,
     }
@@ -131,7 +132,7 @@ pub fn failover() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits",
         rules: Rules { witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, failovers: 2, ..NOTHING },
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, failovers: 2, ..Budget::default() },
         reached: &[DOUBT, QUARANTINE, ROTATION],
         floor: 170_000,
     }
@@ -141,7 +142,7 @@ pub fn failover_with_three_replicas() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits, 3 replicas",
         rules: Rules { replicas: 3, witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 4, failovers: 1, losses: 1, ..NOTHING },
+        budget: Budget { attempts: 4, failovers: 1, losses: 1, ..Budget::default() },
         reached: &[DOUBT, QUARANTINE, ROTATION],
         floor: 100_000,
     }
@@ -151,7 +152,14 @@ fn failover_and_revocation() -> Configuration {
     Configuration {
         name: "failover that forgets a revocation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, revocations: 1, failovers: 1, ..NOTHING },
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            revocations: 1,
+            failovers: 1,
+            ..Budget::default()
+        },
         reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
         floor: 60_000,
     }
@@ -161,7 +169,7 @@ fn failover_and_reauthorisation() -> Configuration {
     Configuration {
         name: "failover that forgets a re-authorisation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
-        budget: Budget { attempts: 3, losses: 1, reauthorisations: 1, failovers: 1, ..NOTHING },
+        budget: Budget { attempts: 3, losses: 1, reauthorisations: 1, failovers: 1, ..Budget::default() },
         reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
         floor: 400_000,
     }
@@ -171,7 +179,7 @@ fn witness_and_people() -> Configuration {
     Configuration {
         name: "witness, re-authorisation and revocation",
         rules: Rules { witness: true, ..STRICT },
-        budget: Budget { attempts: 2, reauthorisations: 2, revocations: 1, ..NOTHING },
+        budget: Budget { attempts: 2, reauthorisations: 2, revocations: 1, ..Budget::default() },
         reached: &[DOUBT, PERSON, ROTATION],
         floor: 600_000,
     }
@@ -181,7 +189,14 @@ fn embedded() -> Configuration {
     Configuration {
         name: "one medium only",
         rules: Rules { medium: false, ..STRICT },
-        budget: Budget { attempts: 4, crashes: 2, losses: 2, refusals: 1, reauthorisations: 1, ..NOTHING },
+        budget: Budget {
+            attempts: 4,
+            crashes: 2,
+            losses: 2,
+            refusals: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
         reached: &[DOUBT, PERSON, ROTATION],
         floor: 200_000,
     }
@@ -191,7 +206,7 @@ fn reusable() -> Configuration {
     Configuration {
         name: "replay of a reusable token",
         rules: Rules { horizon: 1, provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
-        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..Budget::default() },
         reached: &[DOUBT, ROTATION, REPLAYED],
         floor: 200_000,
     }
@@ -206,7 +221,7 @@ pub fn until_successor_used() -> Configuration {
             policy: ReplayPolicy::UntilSuccessorUsed,
             ..STRICT
         },
-        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..NOTHING },
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..Budget::default() },
         reached: &[DOUBT, ROTATION, REPLAYED, KEPT_ORPHAN],
         floor: 280_000,
     }
@@ -222,7 +237,7 @@ fn timed_window() -> Configuration {
             policy: ReplayPolicy::TimedWindow { length },
             ..STRICT
         },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..NOTHING },
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..Budget::default() },
         reached: &[DOUBT, PERSON, ROTATION, REPLAYED],
         floor: 120_000,
     }

@@ -72,8 +72,8 @@ fn people_raise_the_witness_too() {
 fn a_replay_needs_a_window_a_proof_and_time() {
     let delays = Delays {
         body_deadline: Duration::from_secs(5),
-        total_timeout: Duration::from_secs(120),
-        longest_processing: Duration::from_secs(60),
+        total_timeout: Duration::from_mins(2),
+        longest_processing: Duration::from_mins(1),
     };
     let gone = Some(HolderGone::ProcessEnded);
     let timed = |secs| ReplayPolicy::TimedWindow { length: Duration::from_secs(secs) };
@@ -85,7 +85,7 @@ fn a_replay_needs_a_window_a_proof_and_time() {
         ("still in flight", ReplayPolicy::UntilSuccessorUsed, gone, NOW.plus(delays.total()), None),
         ("a holder that said so", ReplayPolicy::UntilSuccessorUsed, Some(HolderGone::SaidSo), over, ever),
         ("a reusable token", ReplayPolicy::Reusable, gone, over, ever),
-        ("a window", timed(300), gone, over, Some(NOW.plus(Duration::from_secs(300)))),
+        ("a window", timed(300), gone, over, Some(NOW.plus(Duration::from_mins(5)))),
         ("a window that has closed", timed(186), gone, over, None),
     ] {
         assert_eq!(policy.spend_before(holder, delays, NOW, now), expected, "{case}");
