@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::fixtures::{self, access, at, attempt, burn, connection, furnish, new_pair, nonce, token};
 
-const CASES: u32 = 200;
+const CASES: u32 = 500;
 const STEPS: std::ops::Range<usize> = 40..60;
 const NAMES: u8 = 3;
 const ATTEMPTS: u8 = 24;
@@ -33,11 +33,12 @@ struct Target {
     ago: usize,
 }
 
-/// An attempt: one from a small pool, or the one that a grant waits for.
+/// An attempt: one from a small pool, the one that a grant waits for, or one of its newest.
 #[derive(Clone, Copy, Debug)]
 enum Which {
     Pool(u8),
     Current(Target),
+    Recent(Target, usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,15 +76,26 @@ enum Ending {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    (0..NAMES, prop_oneof![7 => Just(0), 1 => 1..3_usize]).prop_map(|(name, ago)| Target { name, ago })
+    // The first name gets the long histories.
+    let name = prop_oneof![3 => Just(0), 1 => 0..NAMES];
+    (name, prop_oneof![9 => Just(0), 1 => 1..3_usize]).prop_map(|(name, ago)| Target { name, ago })
 }
 
 fn which() -> impl Strategy<Value = Which> {
-    prop_oneof![1 => (0..ATTEMPTS).prop_map(Which::Pool), 2 => target().prop_map(Which::Current)]
+    prop_oneof![
+        1 => (0..ATTEMPTS).prop_map(Which::Pool),
+        4 => target().prop_map(Which::Current),
+        4 => (target(), 0..5_usize).prop_map(|(target, n)| Which::Recent(target, n)),
+    ]
 }
 
 fn fresh() -> impl Strategy<Value = Which> {
-    prop_oneof![6 => (0..ATTEMPTS).prop_map(Which::Pool), 1 => target().prop_map(Which::Current)]
+    prop_oneof![8 => (0..ATTEMPTS).prop_map(Which::Pool), 1 => which()]
+}
+
+/// Coarse, so that moments meet.
+fn pause() -> impl Strategy<Value = u8> {
+    (0..=6_u8).prop_map(|n| n * 20)
 }
 
 fn offset() -> impl Strategy<Value = i64> {
@@ -97,14 +109,14 @@ fn refresh() -> impl Strategy<Value = Refresh> {
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
         2 => Just(Ending::NotSent),
-        3 => (0..20_u8).prop_map(Ending::Refused),
+        3 => pause().prop_map(Ending::Refused),
         1 => Just(Ending::Rejected),
         4 => Just(Ending::Unknown),
     ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let life = || option::weighted(0.7, 0..=120_u8);
+    let life = || option::weighted(0.7, pause());
     prop_oneof![
         2 => (0..NAMES, 0..3_u64).prop_map(|(name, above)| Op::Create(name, above)),
         1 => (0..NAMES, 0..6_u64).prop_map(|(name, generation)| Op::Delete(name, generation)),
@@ -113,15 +125,15 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (target(), which(), offset()).prop_map(|(t, w, g)| Op::Resolve(t, w, g)),
         6 => (which(), life(), refresh()).prop_map(|(w, a, r)| Op::Settle(w, a, r)),
         8 => (which(), ending()).prop_map(|(w, e)| Op::Conclude(w, e)),
-        4 => (which(), 0..60_u8).prop_map(|(w, window)| Op::Permit(w, window)),
+        4 => (which(), pause()).prop_map(|(w, window)| Op::Permit(w, window)),
         4 => (target(), select(vec![-1, 0, 1, 1, 1, 1, 2, 5]), offset(), 0..TOKENS)
             .prop_map(|(t, g, e, n)| Op::Reauthorise(t, g, e, n)),
         2 => target().prop_map(Op::Revoke),
         2 => (target(), option::of(which())).prop_map(|(t, w)| Op::Quarantine(t, w)),
         4 => (target(), fresh(), offset(), option::weighted(0.2, 0..TOKENS), refresh())
             .prop_map(|(t, w, g, p, r)| Op::Adopt(t, w, g, p, r)),
-        3 => (0..120_u8, 0..120_u8).prop_map(|(lost, grace)| Op::Sweep(lost, grace)),
-        4 => (0..120_u8).prop_map(Op::Wait),
+        3 => (pause(), pause()).prop_map(|(lost, grace)| Op::Sweep(lost, grace)),
+        4 => pause().prop_map(Op::Wait),
     ]
 }
 
@@ -154,6 +166,10 @@ impl World {
             Which::Current(target) => {
                 let current = self.grant(model, target).await.and_then(|grant| grant.state.attempt());
                 current.unwrap_or(attempt(0))
+            }
+            Which::Recent(target, n) => {
+                let attempts = model.attempts(self.uid(target), 100).await.unwrap();
+                attempts.get(n).map_or(attempt(0), |attempt| attempt.burn.attempt)
             }
         }
     }
@@ -253,7 +269,7 @@ async fn apply(
             let grant = world.grant(model, target).await;
             let (base, at_epoch) = grant.map_or((1, 0), |grant| (grant.generation.0, grant.revoke_epoch.0));
             let mut new = new_pair(relative(base, generation), relative(at_epoch, epoch), token(n));
-            new.access = Some(access(n, now.plus(seconds(n))));
+            new.access = Some(access(n, now.plus(seconds(n * 10))));
             new.holder_lost_after = seconds(60);
             let uid = world.uid(target);
             both!(model, store, |s| s.reauthorise(uid, new.clone(), now));
