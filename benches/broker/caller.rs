@@ -37,7 +37,7 @@ pub(crate) async fn reply(channel: Channel) -> Result<Bytes, Status> {
 /// How much load.
 pub(crate) enum Amount {
     Calls(usize),
-    Seconds(f64),
+    Milliseconds(u32),
 }
 
 /// Puts load on a server, and returns its calls per second.
@@ -48,7 +48,7 @@ pub(crate) async fn load(server: SocketAddr, amount: &Amount, place: &Path) -> a
     std::fs::write(&body, [&[0], &length[..], &message].concat())?;
     let amount = match amount {
         Amount::Calls(calls) => vec!["-n".to_owned(), calls.to_string()],
-        Amount::Seconds(seconds) => vec![format!("--duration={seconds}"), "--warm-up-time=0.5".to_owned()],
+        Amount::Milliseconds(time) => vec![format!("--duration={time}ms"), "--warm-up-time=500ms".to_owned()],
     };
     let output = Command::new("h2load")
         .args(amount)

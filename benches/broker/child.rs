@@ -9,10 +9,9 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use tokio::{
-    io::AsyncReadExt as _,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
+
+use crate::caller;
 
 /// Where servers run.
 const PROCESSOR: &str = "0";
@@ -21,18 +20,20 @@ const PROCESSOR: &str = "0";
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     process: Child,
+    said: PathBuf,
 }
 
 impl Server {
     /// Starts a program, under another one where there is one, and waits until it says where it listens.
     pub(crate) async fn start(under: &[&str], program: &[&str], address_file: &Path) -> anyhow::Result<Self> {
         let _ = std::fs::remove_file(address_file);
+        let said = address_file.with_extension("stderr");
         let mut process = Command::new("taskset")
             .args(["-c", PROCESSOR])
             .args(under)
             .args(program)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(std::fs::File::create(&said)?)
             .kill_on_drop(true)
             .spawn()
             .context("taskset")?;
@@ -40,11 +41,17 @@ impl Server {
             if let Ok(text) = std::fs::read(address_file) {
                 let addresses: serde_json::Value = serde_json::from_slice(&text)?;
                 let address = addresses["grpc"].as_str().context("no address")?.parse()?;
-                return Ok(Self { address, process });
+                return Ok(Self { address, process, said });
             }
-            ensure!(process.try_wait()?.is_none(), "{program:?} ended");
+            ensure!(process.try_wait()?.is_none(), "{}", std::fs::read_to_string(&said)?);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// One reply, as it came.
+    pub(crate) async fn reply(&self) -> anyhow::Result<Bytes> {
+        let channel = caller::connect(self.address).await?;
+        caller::reply(channel).await.with_context(|| self.said())
     }
 
     /// Stops it, and returns what it said on its standard error.
@@ -52,11 +59,15 @@ impl Server {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
         let id = id.and_then(rustix::process::Pid::from_raw).context("the server is gone")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        let mut said = String::new();
-        self.process.stderr.take().context("no output")?.read_to_string(&mut said).await?;
         let status = self.process.wait().await?;
+        let said = self.said();
         ensure!(status.success(), "{status}: {said}");
         Ok(said)
+    }
+
+    /// What it said on its standard error.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
     }
 }
 

@@ -52,7 +52,9 @@ impl House {
 
         let pair = simulator.grant(Environment::Sandbox, &registered.client_id, 7, COMPANY);
         let client = (registered.client_id.as_str(), registered.client_secret.as_str());
-        furnish(caller::connect(broker.address).await?, client, &pair.refresh_token).await?;
+        furnish(caller::connect(broker.address).await?, client, &pair.refresh_token)
+            .await
+            .with_context(|| broker.said())?;
         Ok(Self { simulator, broker })
     }
 

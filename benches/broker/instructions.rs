@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 
 use crate::{
-    caller::{Amount, connect, load, reply},
+    caller::{Amount, load},
     child::{Server, rival},
     house::House,
     report::{Finding, say},
@@ -24,7 +24,7 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut broker = Vec::new();
     for calls in [FEW, MANY] {
         let house = House::open(&UNDER, 5400, place).await?;
-        bytes = Some(reply(connect(house.broker.address).await?).await?);
+        bytes = Some(house.broker.reply().await?);
         load(house.broker.address, &Amount::Calls(calls), place).await?;
         broker.push(collected(&house.close().await?)?);
     }
@@ -34,7 +34,7 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
         let mut counts = Vec::new();
         for calls in [FEW, MANY] {
             let server = rival(&UNDER, kind, &bytes, place).await?;
-            ensure!(reply(connect(server.address).await?).await? == bytes, "{kind} returns something else");
+            ensure!(server.reply().await? == bytes, "{kind} returns something else");
             load(server.address, &Amount::Calls(calls), place).await?;
             counts.push(finish(server).await?);
         }

@@ -49,7 +49,7 @@ pub(crate) fn print(findings: &[Finding]) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["what", "required", "measured", ""]);
     for Finding { what, required, measured, held } in findings {
-        table.add_row([what, required.as_str(), measured, if *held { "held" } else { "NOT HELD" }]);
+        table.add_row([*what, required.as_str(), measured, if *held { "held" } else { "NOT HELD" }]);
     }
     println!("{table}");
     ensure!(findings.iter().all(|finding| finding.held), "not everything that is required was held");

@@ -1,33 +1,32 @@
 //! Throughput, beside a bare server and beside tonic as it comes.
 
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 use anyhow::ensure;
 
 use crate::{
-    caller::{Amount, connect, load, reply},
-    child,
+    caller::{Amount, load},
+    child::{Server, rival},
     house::House,
     report::{Finding, Spread, say},
 };
 
 const ROUNDS: usize = 10;
-const ROUND: Amount = Amount::Seconds(2.5);
+const ROUND: Amount = Amount::Milliseconds(2500);
 
 /// Interleaved rounds: what the machine does meanwhile, it does to all of them.
 pub(crate) async fn throughput(place: &Path) -> anyhow::Result<Vec<Finding>> {
     let house = House::open(&[], 5400, place).await?;
-    let bytes = reply(connect(house.broker.address).await?).await?;
-    let bare = child::rival(&[], "bare", &bytes, place).await?;
-    let tonic = child::rival(&[], "tonic", &bytes, place).await?;
-    let servers =
-        [("broker", house.broker.address), ("bare", bare.address), ("tonic as it comes", tonic.address)];
+    let bytes = house.broker.reply().await?;
+    let bare = rival(&[], "bare", &bytes, place).await?;
+    let tonic = rival(&[], "tonic", &bytes, place).await?;
+    let servers = [("broker", &house.broker), ("bare", &bare), ("tonic as it comes", &tonic)];
     all_return(&bytes, &servers).await?;
     let mut rates = [const { Vec::new() }; 3];
     for round in 0..ROUNDS {
         for turn in 0..servers.len() {
             let server = (round + turn) % servers.len();
-            rates[server].push(load(servers[server].1, &ROUND, place).await?);
+            rates[server].push(load(servers[server].1.address, &ROUND, place).await?);
         }
         let [broker, bare, tonic] = rates.each_ref().map(|rates| rates[round]);
         say(&format!("round {round}: broker {broker:.0}, bare {bare:.0}, tonic {tonic:.0} calls/s"));
@@ -53,9 +52,9 @@ pub(crate) async fn throughput(place: &Path) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// h2load counts answers, whatever they say.
-async fn all_return(bytes: &[u8], servers: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
-    for (name, address) in servers {
-        ensure!(reply(connect(*address).await?).await? == bytes, "{name} returns something else");
+async fn all_return(bytes: &[u8], servers: &[(&str, &Server)]) -> anyhow::Result<()> {
+    for (name, server) in servers {
+        ensure!(server.reply().await? == bytes, "{name} returns something else");
     }
     Ok(())
 }
