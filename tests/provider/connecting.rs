@@ -12,7 +12,8 @@ use token_broker::provider::{
 use tokio::net::TcpListener;
 
 use crate::support::{
-    IMPATIENT, PATIENT, Server, at, blackhole, certified, connect_to, ok, request, resolver, settings, within,
+    self, IMPATIENT, PATIENT, Server, at, blackhole, certified, connect_to, ok, request, resolver, settings,
+    within,
 };
 
 fn impatient() -> EgressSettings {
@@ -212,6 +213,10 @@ async fn one_private_address_among_public_ones_spoils_the_name() {
         "{error:?}"
     );
     assert_eq!(server.connections(), 0);
+    let (resolver, _) = support::resolver(vec![vec![at([1, 1, 1, 1]), at([169, 254, 169, 254])]]);
+    let error =
+        connect_to(EgressSettings { resolver, ..impatient() }, "https://provider.test/").await.unwrap_err();
+    assert!(matches!(error, ConnectError::PrivateAddress(_)), "{error:?}");
 }
 
 #[tokio::test]
