@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::config::Environment;
-use crate::mint::fingerprint;
 
 /// Why a grant has no live refresh token any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +74,8 @@ pub(crate) struct Grant {
     pub(crate) client_id: String,
     pub(crate) user: u64,
     pub(crate) generation: u64,
+    /// Its live refresh tokens, oldest first.
+    pub(crate) live: Vec<String>,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -152,9 +153,20 @@ impl Ledger {
         self.codes.get(code).filter(|record| record.environment == environment)
     }
 
-    pub(crate) fn set_refresh_life(&mut self, token: &str, life: Life) {
-        if let Some(record) = self.refresh.get_mut(token) {
-            record.life = life;
+    pub(crate) fn add_refresh_token(&mut self, token: RefreshToken) {
+        let text = token.pair.refresh_token.clone();
+        let grant = self.grants.get_mut(&token.pair.grant_id).expect("tokens name a grant that exists");
+        grant.generation = grant.generation.max(token.pair.generation);
+        grant.live.push(text.clone());
+        self.refresh.insert(text, token);
+    }
+
+    /// Takes a refresh token out of use, without saying that its grant is over.
+    pub(crate) fn retire(&mut self, token: &str, life: Life) {
+        let Some(record) = self.refresh.get_mut(token) else { return };
+        record.life = life;
+        if let Some(grant) = self.grants.get_mut(&record.pair.grant_id) {
+            grant.live.retain(|live| live != token);
         }
     }
 
@@ -176,12 +188,10 @@ impl Ledger {
 
     /// Takes a live refresh token out of use without a successor, which may end its grant.
     pub(crate) fn kill(&mut self, token: &str, life: Life, reason: EndReason) {
-        let Some(record) = self.refresh.get_mut(token).filter(|record| record.life.is_live()) else { return };
-        record.life = life;
+        let Some(record) = self.refresh.get(token).filter(|record| record.life.is_live()) else { return };
         let grant_id = record.pair.grant_id.clone();
-        if self.live_pairs(&grant_id).is_empty()
-            && let Some(grant) = self.grants.get_mut(&grant_id)
-        {
+        self.retire(token, life);
+        if let Some(grant) = self.grants.get_mut(&grant_id).filter(|grant| grant.live.is_empty()) {
             grant.ended.get_or_insert(reason);
         }
     }
@@ -198,14 +208,8 @@ impl Ledger {
 
     /// The pairs whose refresh token is live, newest first.
     pub(crate) fn live_pairs(&self, grant_id: &str) -> Vec<TokenPair> {
-        let mut pairs: Vec<_> = self
-            .refresh
-            .values()
-            .filter(|token| token.pair.grant_id == grant_id && token.life == Life::Live)
-            .map(|token| token.pair.clone())
-            .collect();
-        pairs.sort_by_key(|pair| std::cmp::Reverse((pair.generation, pair.created_at)));
-        pairs
+        let live = self.grants.get(grant_id).into_iter().flat_map(|grant| grant.live.iter().rev());
+        live.map(|token| self.refresh[token].pair.clone()).collect()
     }
 
     pub(crate) fn grant_state(&self, grant_id: &str) -> Option<GrantState> {
@@ -217,7 +221,7 @@ impl Ledger {
             client_id: grant.client_id.clone(),
             user: grant.user,
             generation: grant.generation,
-            live_refresh_fingerprints: live.iter().map(|pair| fingerprint(&pair.refresh_token)).collect(),
+            live_refresh_fingerprints: live.into_iter().map(|pair| pair.refresh_fingerprint).collect(),
             ended: grant.ended,
         })
     }

@@ -92,6 +92,12 @@ impl Simulator {
         self.shared.state().log.entries().to_vec()
     }
 
+    /// The entries numbered above `seq`.
+    #[must_use]
+    pub fn log_since(&self, seq: u64) -> Vec<Presentation> {
+        self.shared.state().log.entries().iter().filter(|entry| entry.seq > seq).cloned().collect()
+    }
+
     /// The requests that presented this token or code; processing them later adds none.
     #[must_use]
     pub fn presentations_of(&self, token: &str) -> Vec<Presentation> {

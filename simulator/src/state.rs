@@ -80,7 +80,14 @@ impl State {
     ) -> TokenPair {
         self.directory.enrol(environment, client_id, user, company);
         let grant_id = format!("grant-{}", 1 + self.ledger.grants.len());
-        let grant = Grant { environment, client_id: client_id.to_owned(), user, generation: 0, ended: None };
+        let grant = Grant {
+            environment,
+            client_id: client_id.to_owned(),
+            user,
+            generation: 0,
+            live: Vec::new(),
+            ended: None,
+        };
         self.ledger.grants.insert(grant_id.clone(), grant);
         self.issue_pair(&grant_id, None)
     }
@@ -90,9 +97,8 @@ impl State {
         let access_token = self.mint(self.knobs.access_token_style);
         let refresh_token = self.mint(self.knobs.refresh_token_style);
         let (created_at, expires_in) = (self.now(), self.knobs.access_ttl);
-        let grant = self.ledger.grants.get_mut(grant_id).expect("tokens name a grant that exists");
+        let grant = self.ledger.grants.get(grant_id).expect("tokens name a grant that exists");
         let generation = predecessor.map_or(0, |token| token.pair.generation + 1);
-        grant.generation = grant.generation.max(generation);
         let pair = TokenPair {
             environment: grant.environment,
             client_id: grant.client_id.clone(),
@@ -118,9 +124,7 @@ impl State {
         };
         let id = format!("refresh-{}", 1 + self.ledger.refresh.len());
         self.ledger.access.insert(pair.access_token.clone(), access);
-        self.ledger
-            .refresh
-            .insert(pair.refresh_token.clone(), RefreshToken { id, life: Life::Live, pair: pair.clone() });
+        self.ledger.add_refresh_token(RefreshToken { id, life: Life::Live, pair: pair.clone() });
         pair
     }
 
@@ -133,7 +137,7 @@ impl State {
     }
 
     fn retire(&mut self, token: &RefreshToken) {
-        self.ledger.set_refresh_life(&token.pair.refresh_token, Life::Spent);
+        self.ledger.retire(&token.pair.refresh_token, Life::Spent);
         if self.knobs.old_access_dies {
             self.ledger.revoke_access(&token.pair.access_token);
         }
@@ -232,11 +236,10 @@ impl State {
 
     /// Overwrites an environment from production: its tokens and codes die, companies are copied.
     pub(crate) fn wipe(&mut self, environment: Environment) {
-        for grant in self.ledger.grants.iter_mut().filter(|(_, grant)| grant.environment == environment) {
-            grant.1.ended.get_or_insert(EndReason::Wiped);
-        }
-        for token in self.ledger.refresh.values_mut().filter(|t| t.pair.environment == environment) {
-            token.life = Life::Revoked;
+        let grants = self.ledger.grants.iter().filter(|(_, grant)| grant.environment == environment);
+        let grants: Vec<_> = grants.map(|(id, _)| id.clone()).collect();
+        for grant_id in grants {
+            self.ledger.end_grant(&grant_id, EndReason::Wiped);
         }
         for token in self.ledger.access.values_mut().filter(|t| t.environment == environment) {
             token.revoked = true;

@@ -17,6 +17,14 @@ pub enum InvalidName {
     Form(&'static str),
 }
 
+impl ResourceId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for ResourceId {
     type Err = InvalidName;
 

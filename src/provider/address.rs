@@ -100,8 +100,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
         }
-        [0x2001, 0..=0x1ff, ..]          // protocol assignments, with Teredo
-        | [0x2001, 0xdb8, ..]            // documentation
+        [0x2001, 0..=0x1ff | 0xdb8, ..] // protocol assignments, with Teredo; documentation
         | [0x2002, ..]                   // 6to4
         | [0x3fff, 0..=0xfff, ..]        // documentation
         => false,

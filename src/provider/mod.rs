@@ -14,13 +14,15 @@ mod issued;
 mod not_before;
 mod one_shot;
 mod profile;
+mod proxy;
 mod request;
+mod stream;
 
 pub use address::{InvalidNetwork, Network, is_public};
 pub use answer::{Answer, Body, Cut, NotSent, Response, TokenInfo};
 pub use classify::{Classified, Signal, TripCause, UnknownCause, classify};
 pub use connected::{Connected, MAX_ANSWER, SendLimits};
-pub use egress::{ConnectError, Egress, EgressSettings, InvalidEgress, Proxy, Resolver};
+pub use egress::{ConnectError, Egress, EgressSettings, InvalidEgress, Lookup, Resolver};
 pub use issued::{Issued, MAX_LIFETIME};
 pub use not_before::MAX_NOT_BEFORE;
 pub use one_shot::{Latch, OneShot, Refusal};
@@ -28,4 +30,5 @@ pub use profile::{
     AccountIds, ClientAuth, Environment, HeaderTemplates, InvalidAccountId, Profile, Refusals, Replay,
     Rotation,
 };
+pub use proxy::Proxy;
 pub use request::{ClientCredentials, TokenRequest};

@@ -131,6 +131,9 @@ pub struct InvalidAccountId;
 
 impl Profile {
     /// The first provider.
+    ///
+    /// # Panics
+    /// Never: the file is part of the program, and tested.
     #[must_use]
     pub fn procore() -> Self {
         toml::from_str(include_str!("profiles/procore.toml")).expect("the built-in profile is tested")

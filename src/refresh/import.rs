@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::{Cause, Destination, Refresher, Subject, Why};
 use crate::{
     error::{Reason, Refusal},
-    model::{ConnectionName, Epoch, Generation, GrantType, Reauthorise, Successor, Timestamp},
+    model::{ConnectionName, Epoch, Generation, GrantType, OauthClientUid, Reauthorise, Successor, Timestamp},
     provider::Issued,
     store::Reauthorised,
 };
@@ -68,6 +68,11 @@ impl Refresher {
         self.setbacks.clear(&destination);
         let entry = self.next(&subject, Why { cause: Cause::Operator, generation }).await?;
         Ok(entry.generation)
+    }
+
+    /// Something about a client has changed: what failed because of it may be tried at once.
+    pub fn forget_setbacks(&self, client: OauthClientUid) {
+        self.setbacks.clear(&Destination::Lease(client));
     }
 
     /// The generation that consumers see.

@@ -163,6 +163,12 @@ impl Refresher {
         self.tasks.wait().await;
     }
 
+    /// Whether nothing new is started any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
     /// The standings of client secrets, for show.
     #[must_use]
     pub const fn standings(&self) -> &Standings {

@@ -32,6 +32,12 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The tenant's id, for bindings.
+    #[must_use]
+    pub fn tenant_id(&self) -> &str {
+        self.connection.name.tenant.tenant.as_str()
+    }
+
     /// The host that is asked for tokens.
     #[must_use]
     pub fn token_host(&self) -> String {

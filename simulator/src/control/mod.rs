@@ -7,7 +7,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::reply::Reply;
 use crate::shared::Shared;
@@ -80,13 +80,5 @@ impl Mistake {
 
     fn unknown(what: &str) -> Self {
         Self(StatusCode::NOT_FOUND, format!("there is no such {what}"))
-    }
-}
-
-/// Overwrites the members of `target` that `patch` names.
-fn merge(target: &mut Value, patch: Value) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => target.extend(patch),
-        (target, patch) => *target = patch,
     }
 }

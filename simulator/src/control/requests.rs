@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Mistake, merge, ok, table};
+use super::{Mistake, ok, table};
 use crate::config::{ClientSeed, Environment};
 use crate::fault::{Fault, FaultId};
 use crate::ledger::GrantState;
@@ -82,10 +82,11 @@ pub(super) fn log(shared: &Shared, query: &[(String, String)]) -> Result<Reply, 
     }
 }
 
-pub(super) fn patch_knobs(shared: &Shared, patch: Value) -> Result<Reply, Mistake> {
+/// Replaces the members that the patch names.
+pub(super) fn patch_knobs(shared: &Shared, patch: Map<String, Value>) -> Result<Reply, Mistake> {
     let mut state = shared.state();
     let mut knobs = serde_json::to_value(&state.knobs).expect("knobs have only string keys");
-    merge(&mut knobs, patch);
+    knobs.as_object_mut().expect("knobs are an object").extend(patch);
     state.knobs = serde_json::from_value(knobs).map_err(|error| Mistake::bad(error.to_string()))?;
     Ok(ok(&state.knobs))
 }

@@ -8,7 +8,7 @@ use procore_simulator::{
 
 use crate::fixture::{Fixture, post};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_fifty_concurrent_refreshes_exactly_one_succeeds() {
     let fixture = Fixture::new().await;
     let form = fixture.refresh_form(&fixture.pair.refresh_token);

@@ -29,12 +29,10 @@ async fn three_encodings_and_a_trailing_slash_are_accepted() {
     let body = serde_json::to_string(&body).unwrap();
     let first = raw(&base, &post_text("/oauth/token", "application/json", &body)).await.response();
 
-    let mut body: String = members(&first.member("refresh_token"))
-        .iter()
-        .map(|(name, value)| {
-            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-        })
-        .collect();
+    let fields = members(&first.member("refresh_token")).map(|(name, value)| {
+        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    });
+    let mut body = fields.concat();
     body.push_str("--b--\r\n");
     let request = post_text("/oauth/token/", "multipart/form-data; boundary=b", &body);
     let second = raw(&base, &request).await.response();

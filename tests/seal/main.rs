@@ -1,0 +1,8 @@
+//! Envelope encryption.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod binding;
+mod fingerprints;
+mod key_file;
+mod keyring;
+mod support;
