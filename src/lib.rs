@@ -1,12 +1,18 @@
 //! token-broker: a multi-tenant OAuth token broker that spends each refresh token once and loses nothing.
 //! `ARCHITECTURE.md` has the map.
 
+pub mod audit;
 pub mod cache;
+
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod failpoint;
+pub mod identity;
 pub mod model;
 pub mod provider;
 pub mod refresh;
+pub mod rpc;
 pub mod seal;
 pub mod store;
+pub mod web;

@@ -96,9 +96,11 @@ impl Ledger {
                 Some(Outcome::ReplayPermitted),
                 State::Dispatched { .. } | State::InDoubt { .. } | State::ReauthRequired { .. },
             ) if at_own_generation => self.answer(Settlement::Waits),
-            (Some(Outcome::ReplayPermitted), State::Quarantined { .. }) => self.answer(Settlement::Kept),
+            (Some(Outcome::ReplayPermitted) | None, State::Quarantined { .. }) => {
+                self.answer(Settlement::Kept)
+            }
+            (Some(Outcome::ReplayPermitted), _) if self.has(&tokens) => self.answer(Settlement::Ignored),
             (Some(_), _) => self.orphaned(),
-            (None, State::Quarantined { .. }) => self.answer(Settlement::Kept),
             (None, state) if state.attempt() == Some(attempt) => {
                 self.close(attempt, Outcome::Settled, now);
                 self.advance(tokens)
@@ -285,6 +287,14 @@ impl Ledger {
     fn refusals(&self, generation: Generation) -> usize {
         let refused = |a: &&Attempt| a.burn.generation == generation && a.outcome() == Some(Outcome::Refused);
         self.attempts.iter().filter(refused).count()
+    }
+
+    /// Whether these tokens were settled before, or bring no refresh token that could be an orphan. Only a
+    /// replayed attempt must ask: its outcome cannot become `settled`.
+    fn has(&self, tokens: &Tokens) -> bool {
+        let Successor::Rotated(token) = &tokens.refresh else { return true };
+        let current = self.grant.refresh.as_ref().map(|token| token.fingerprint);
+        current == Some(token.fingerprint) || self.grant.predecessor == Some(token.fingerprint)
     }
 
     fn advance(mut self, tokens: Tokens) -> Step<Settlement> {

@@ -11,17 +11,17 @@ use tokio_util::task::TaskTracker;
 
 /// Work in flight, by what it is for.
 #[derive(Debug)]
-pub struct Flights<K, T> {
+pub(super) struct Flights<K, T> {
     in_flight: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
 }
 
 /// A seat on a flight: wait, or leave; the flight goes on.
 #[derive(Debug)]
-pub struct Seat<T>(watch::Receiver<Option<T>>);
+pub(super) struct Seat<T>(watch::Receiver<Option<T>>);
 
 impl<T: Clone> Seat<T> {
     /// The flight's result; `None` where it crashed (its task panicked).
-    pub async fn result(mut self) -> Option<T> {
+    pub(super) async fn result(mut self) -> Option<T> {
         self.0.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
@@ -39,7 +39,7 @@ where
 {
     /// Joins the flight for `key`, or starts one on `tasks`: never on the caller's own future, which its
     /// client may drop between the provider's answer and the first durable copy.
-    pub fn join<F>(&self, key: &K, tasks: &TaskTracker, work: impl FnOnce() -> F) -> Seat<T>
+    pub(super) fn join<F>(&self, key: &K, tasks: &TaskTracker, work: impl FnOnce() -> F) -> Seat<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -63,7 +63,7 @@ where
 
     /// Whether anything is in flight for `key`.
     #[must_use]
-    pub fn is_in_flight(&self, key: &K) -> bool {
+    pub(super) fn is_in_flight(&self, key: &K) -> bool {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }

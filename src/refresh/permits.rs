@@ -23,7 +23,7 @@ pub enum Urgency {
 
 /// The three caps.
 #[derive(Debug)]
-pub struct Permits {
+pub(super) struct Permits {
     all: Arc<Semaphore>,
     hosts: Caps<String>,
     clients: Caps<OauthClientUid>,
@@ -31,7 +31,7 @@ pub struct Permits {
 
 /// The right to have one refresh in flight; given back on drop.
 #[derive(Debug)]
-pub struct Permit {
+pub(super) struct Permit {
     _client: OwnedSemaphorePermit,
     _host: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
@@ -53,7 +53,7 @@ impl<K: Eq + Hash> Caps<K> {
 impl Permits {
     /// No cap is used yet.
     #[must_use]
-    pub fn new(settings: &RefreshSettings) -> Self {
+    pub(super) fn new(settings: &RefreshSettings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.in_flight)),
             hosts: Caps { size: settings.in_flight_per_host, by_key: Mutex::default() },
@@ -63,7 +63,7 @@ impl Permits {
 
     /// Waits its turn where it is urgent; `None` where it is not and there is no room. The narrowest cap comes
     /// first, so that whoever waits there holds no place that others could use.
-    pub async fn acquire(&self, subject: &Subject, urgency: Urgency) -> Option<Permit> {
+    pub(super) async fn acquire(&self, subject: &Subject, urgency: Urgency) -> Option<Permit> {
         let client = self.clients.of(subject.client.uid);
         let host = self.hosts.of(subject.token_host());
         let all = self.all.clone();

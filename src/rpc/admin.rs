@@ -19,7 +19,7 @@ use crate::{
 
 /// The services for platform teams.
 #[derive(Clone)]
-pub struct Admin {
+pub(super) struct Admin {
     pub(super) store: Arc<dyn Store>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) cache: Arc<Cache>,
@@ -31,7 +31,7 @@ pub struct Admin {
 impl Admin {
     /// Over these parts.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, refresher: Arc<Refresher>, cache: Arc<Cache>, clock: Clock) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, refresher: Arc<Refresher>, cache: Arc<Cache>, clock: Clock) -> Self {
         let auditor = Auditor::new(store.clone(), clock.clone());
         Self { store, refresher, cache, clock, auditor, tasks: TaskTracker::new() }
     }

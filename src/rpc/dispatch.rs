@@ -19,7 +19,7 @@ use crate::{
 
 /// Puts a [`Dispatch`] before the router.
 #[derive(Clone)]
-pub struct DispatchLayer {
+pub(super) struct DispatchLayer {
     shared: Arc<Shared>,
 }
 
@@ -31,7 +31,7 @@ struct Shared {
 /// Authenticates, consults the policy, and answers `GetAccessToken` itself: the router would cost as much as
 /// the lookup.
 #[derive(Clone)]
-pub struct Dispatch<S> {
+pub(super) struct Dispatch<S> {
     shared: Arc<Shared>,
     inner: S,
 }
@@ -39,7 +39,7 @@ pub struct Dispatch<S> {
 impl DispatchLayer {
     /// For these callers.
     #[must_use]
-    pub fn new(authenticator: Authenticator, tokens: Tokens) -> Self {
+    pub(super) fn new(authenticator: Authenticator, tokens: Tokens) -> Self {
         Self { shared: Arc::new(Shared { authenticator, tokens }) }
     }
 }

@@ -28,23 +28,23 @@ use crate::{
 };
 
 /// The path that most calls take.
-pub const GET_ACCESS_TOKEN: &str = "/tokenbroker.v1.TokenService/GetAccessToken";
+pub(super) const GET_ACCESS_TOKEN: &str = "/tokenbroker.v1.TokenService/GetAccessToken";
 
 /// What consumers call.
 #[derive(Clone)]
-pub struct Tokens {
+pub(super) struct Tokens {
     cache: Arc<Cache>,
     refresher: Arc<Refresher>,
 }
 
 /// One caller's call.
-pub struct GetAccessToken {
+pub(super) struct GetAccessToken {
     tokens: Tokens,
     principal: Arc<Principal>,
 }
 
 /// A reply: encoded long ago, or made for this caller.
-pub enum Reply {
+pub(super) enum Reply {
     /// An encoded `GetAccessTokenResponse`.
     Encoded(Bytes),
     /// With advice.
@@ -56,13 +56,13 @@ type Replied = Result<Response<Reply>, Status>;
 impl Tokens {
     /// Over these parts.
     #[must_use]
-    pub const fn new(cache: Arc<Cache>, refresher: Arc<Refresher>) -> Self {
+    pub(super) const fn new(cache: Arc<Cache>, refresher: Arc<Refresher>) -> Self {
         Self { cache, refresher }
     }
 
     /// The call of one principal.
     #[must_use]
-    pub fn call_of(&self, principal: Arc<Principal>) -> GetAccessToken {
+    pub(super) fn call_of(&self, principal: Arc<Principal>) -> GetAccessToken {
         GetAccessToken { tokens: self.clone(), principal }
     }
 }
@@ -119,7 +119,7 @@ fn demand(request: &GetAccessTokenRequest) -> Result<Demand, Refusal> {
 
 /// Protobuf in, bytes or protobuf out.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ReplyCodec;
+pub(super) struct ReplyCodec;
 
 impl Codec for ReplyCodec {
     type Encode = Reply;

@@ -51,6 +51,17 @@ pub enum Written {
     InUse,
 }
 
+impl Written {
+    /// Why a delete did not apply: `None` where there is no such resource, else whether the revision was right.
+    fn refused(at_that_revision: Option<bool>) -> Self {
+        match at_that_revision {
+            None => Self::Absent,
+            Some(false) => Self::Stale,
+            Some(true) => Self::InUse,
+        }
+    }
+}
+
 /// What became of a re-authorisation or an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reauthorised {

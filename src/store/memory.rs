@@ -1,1 +1,0 @@
-//! The in-memory store: the model itself behind a mutex.

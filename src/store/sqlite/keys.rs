@@ -1,0 +1,90 @@
+//! Data keys under the key-encryption key.
+
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+
+use super::{Sqlite, rows::Place};
+use crate::{
+    model::{TenantUid, Timestamp},
+    store::{DataKeys, KeyScope, StoreError, WrappedKey, Written},
+};
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    id: Vec<u8>,
+    wrapped_by: String,
+    wrapped: Vec<u8>,
+    created_at: i64,
+}
+
+/// The two columns of a scope.
+const fn columns(scope: &KeyScope) -> (&'static str, Option<TenantUid>) {
+    match scope {
+        KeyScope::Tenant(uid) => ("tenant", Some(*uid)),
+        KeyScope::Platform => ("platform", None),
+        KeyScope::Fingerprint => ("fingerprint", None),
+    }
+}
+
+#[async_trait]
+impl DataKeys for Sqlite {
+    async fn data_keys(&self, scope: &KeyScope) -> Result<Vec<WrappedKey>, StoreError> {
+        let (kind, tenant) = columns(scope);
+        let rows = sqlx::query_as::<_, KeyRow>(
+            "-- data_keys()
+            SELECT id, wrapped_by, wrapped, created_at FROM data_keys
+            WHERE scope = ?1 AND tenant_uid IS ?2 ORDER BY seq",
+        )
+        .bind(kind)
+        .bind(tenant)
+        .fetch_all(&self.0.readers)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(WrappedKey {
+                    id: Place::new("data_keys", kind).uid("id", &row.id)?,
+                    scope: scope.clone(),
+                    wrapped_by: row.wrapped_by,
+                    wrapped: row.wrapped,
+                    created_at: Timestamp::from_micros(row.created_at),
+                })
+            })
+            .collect()
+    }
+
+    async fn add_first_key(&self, key: &WrappedKey) -> Result<Written, StoreError> {
+        let key = key.clone();
+        self.write(move |tx| Box::pin(async move { add_first(tx, &key).await })).await
+    }
+}
+
+async fn add_first(tx: &mut SqliteConnection, key: &WrappedKey) -> Result<Written, StoreError> {
+    let (kind, tenant) = columns(&key.scope);
+    let added = sqlx::query(
+        "-- add_first_key()
+        INSERT INTO data_keys (id, scope, tenant_uid, wrapped_by, wrapped, created_at)
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6
+        WHERE NOT EXISTS (SELECT 1 FROM data_keys WHERE scope = ?2 AND tenant_uid IS ?3)
+            AND (?3 IS NULL OR EXISTS (SELECT 1 FROM tenants WHERE uid = ?3))
+        ON CONFLICT DO NOTHING",
+    )
+    .bind(key.id.as_bytes().to_vec())
+    .bind(kind)
+    .bind(tenant)
+    .bind(&key.wrapped_by)
+    .bind(key.wrapped.clone())
+    .bind(key.created_at)
+    .execute(&mut *tx)
+    .await?;
+    if added.rows_affected() > 0 {
+        return Ok(Written::Done);
+    }
+    let owned = sqlx::query_scalar::<_, bool>(
+        "-- add_first_key(): why it did not apply
+        SELECT ?1 IS NULL OR EXISTS (SELECT 1 FROM tenants WHERE uid = ?1)",
+    )
+    .bind(tenant)
+    .fetch_one(tx)
+    .await?;
+    Ok(if owned { Written::Exists } else { Written::Absent })
+}

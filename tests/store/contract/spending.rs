@@ -1,0 +1,125 @@
+//! `burn`, `take`, `resolve_burn`.
+
+use token_broker::{
+    model::{BurnFate, Closing, ConnectionUid, Generation, Outcome, State},
+    store::Store,
+};
+use uuid::Uuid;
+
+use crate::fixtures::{
+    at, attempt, burn, connected, connection, furnish, new_pair, nonce, rotated, state, token,
+};
+
+on_every_store! {
+    a_burn_applies_once,
+    a_burn_waits_for_not_before,
+    nothing_burns_without_a_grant,
+    an_attempt_belongs_to_one_connection,
+    take_wants_the_nonce_of_an_open_dispatched_attempt,
+    resolve_burn_lets_the_holder_go_on,
+    resolve_burn_leaves_a_tombstone_on_which_the_late_burn_fails,
+}
+
+async fn a_burn_applies_once(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    assert!(!store.burn(uid, burn(1, 2), at(1)).await.unwrap(), "another generation");
+    assert!(store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+    assert_eq!(state(store, uid).await, State::Dispatched { attempt: attempt(1), since: at(1) });
+    assert!(!store.burn(uid, burn(1, 1), at(2)).await.unwrap(), "the same attempt");
+    assert!(!store.burn(uid, burn(2, 1), at(2)).await.unwrap(), "another attempt");
+
+    let attempts = store.attempts(uid, 10).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0].burn, burn(1, 1));
+    assert_eq!(attempts[0].fingerprint, Some(token(11).fingerprint));
+    assert_eq!((attempts[0].dispatched_at, attempts[0].closed), (at(1), None));
+}
+
+async fn a_burn_waits_for_not_before(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    assert!(store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+    let refused = Closing::Refused { not_before: at(10) };
+    assert!(store.conclude(attempt(1), refused, at(2)).await.unwrap());
+    assert!(!store.burn(uid, burn(2, 1), at(9)).await.unwrap());
+    assert!(store.burn(uid, burn(2, 1), at(10)).await.unwrap());
+}
+
+async fn nothing_burns_without_a_grant(store: &impl Store) {
+    furnish(store).await;
+    let pending = connection("pending", 9);
+    store.create_connection(&pending).await.unwrap();
+    for uid in [pending.uid, ConnectionUid(Uuid::from_u128(77))] {
+        assert_eq!(store.grant(uid).await.unwrap(), None);
+        assert!(!store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+        assert_eq!(store.resolve_burn(uid, burn(1, 1), at(1)).await.unwrap(), BurnFate::Stop);
+        assert_eq!(store.revoke(uid, at(1)).await.unwrap(), None);
+        assert!(!store.quarantine(uid, None, at(1)).await.unwrap());
+        assert!(store.attempts(uid, 10).await.unwrap().is_empty());
+    }
+}
+
+async fn an_attempt_belongs_to_one_connection(store: &impl Store) {
+    furnish(store).await;
+    let (one, two) = (connected(store, 1).await, connected(store, 2).await);
+    assert!(store.burn(one, burn(1, 1), at(1)).await.unwrap());
+    assert!(!store.burn(two, burn(1, 1), at(1)).await.unwrap());
+    assert_eq!(store.resolve_burn(two, burn(1, 1), at(1)).await.unwrap(), BurnFate::Stop);
+    assert!(!store.quarantine(two, Some(attempt(1)), at(1)).await.unwrap());
+    assert!(store.attempts(two, 10).await.unwrap().is_empty());
+}
+
+async fn take_wants_the_nonce_of_an_open_dispatched_attempt(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    assert_eq!(store.take(attempt(1), nonce(1)).await.unwrap(), None, "not burnt");
+    assert!(store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(store.take(attempt(1), nonce(1)).await.unwrap(), Some(token(11).sealed));
+    }
+    assert_eq!(store.take(attempt(1), nonce(2)).await.unwrap(), None, "another's nonce");
+    assert_eq!(store.take(attempt(2), nonce(1)).await.unwrap(), None, "another attempt");
+    assert!(store.conclude(attempt(1), Closing::Unknown, at(2)).await.unwrap());
+    assert_eq!(store.take(attempt(1), nonce(1)).await.unwrap(), None, "in doubt");
+    assert!(store.conclude(attempt(1), Closing::NotSent, at(3)).await.unwrap());
+    assert!(store.burn(uid, burn(2, 1), at(4)).await.unwrap());
+    assert_eq!(store.take(attempt(1), nonce(1)).await.unwrap(), None, "closed");
+    assert_eq!(store.take(attempt(2), nonce(2)).await.unwrap(), Some(token(11).sealed));
+}
+
+async fn resolve_burn_lets_the_holder_go_on(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    assert!(store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+    assert_eq!(store.resolve_burn(uid, burn(1, 1), at(2)).await.unwrap(), BurnFate::Proceed);
+    assert!(store.conclude(attempt(1), Closing::Unknown, at(3)).await.unwrap());
+    assert_eq!(store.resolve_burn(uid, burn(1, 1), at(4)).await.unwrap(), BurnFate::Release);
+    store.settle(attempt(1), rotated(12), at(5)).await.unwrap();
+    assert_eq!(store.resolve_burn(uid, burn(1, 1), at(6)).await.unwrap(), BurnFate::Stop);
+    assert_eq!(store.attempts(uid, 10).await.unwrap().len(), 1);
+}
+
+async fn resolve_burn_leaves_a_tombstone_on_which_the_late_burn_fails(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    for _ in 0..2 {
+        assert_eq!(store.resolve_burn(uid, burn(1, 1), at(1)).await.unwrap(), BurnFate::Stop);
+    }
+    let attempts = store.attempts(uid, 10).await.unwrap();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!((attempts[0].fingerprint, attempts[0].outcome()), (None, Some(Outcome::NotSent)));
+    assert!(!store.burn(uid, burn(1, 1), at(2)).await.unwrap(), "the queued burn");
+    assert_eq!(state(store, uid).await, State::Idle);
+    assert!(store.burn(uid, burn(2, 1), at(3)).await.unwrap(), "the tombstone holds no slot");
+    assert_eq!(
+        store.resolve_burn(uid, burn(3, 1), at(4)).await.unwrap(),
+        BurnFate::Stop,
+        "while another is dispatched"
+    );
+    assert_eq!(store.attempts(uid, 1).await.unwrap()[0].burn.attempt, attempt(3));
+
+    let gone = new_pair(9, 0, token(13));
+    store.reauthorise(uid, gone, at(1000)).await.unwrap();
+    assert_eq!(store.grant(uid).await.unwrap().unwrap().generation, Generation(9));
+}

@@ -1,0 +1,5 @@
+//! The stores: one contract for all of them, what is `SQLite`'s own, and the property that holds them to the model.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod contract;
+mod fixtures;
