@@ -40,7 +40,8 @@ impl Auditor {
         };
         self.store.append(&entry("intent".to_owned())).await?;
         let result = work.await;
-        let outcome = result.as_ref().map_or_else(|refusal| format!("{:?}", refusal.reason), |_| "done".to_owned());
+        let outcome =
+            result.as_ref().map_or_else(|refusal| format!("{:?}", refusal.reason), |_| "done".to_owned());
         // What was done stands, whether or not it could be noted: the intent is there.
         if let Err(error) = self.store.append(&entry(outcome)).await {
             tracing::error!(error = %Chain(&error), action, resource, "audit.outcome_lost");

@@ -117,6 +117,12 @@ impl TokenDigest {
         digest.ct_eq(&self.0).into()
     }
 
+    /// The digest itself: nothing that could be presented.
+    #[must_use]
+    pub const fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         let mut digest = [0; 32];

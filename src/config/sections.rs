@@ -95,6 +95,8 @@ pub struct Refresh {
     pub caller_wait: Duration,
     /// Refreshes in flight through one OAuth client.
     pub in_flight_per_client: u32,
+    /// Refreshes in flight towards one token host: one that hangs leaves room for the others.
+    pub in_flight_per_host: u32,
     /// Refreshes in flight altogether: what a crash can cost.
     pub in_flight: u32,
     /// Between two looks for lost holders and doubts to end.
@@ -231,17 +233,18 @@ impl Default for Refresh {
             doubt_grace: Duration::from_mins(10),
             caller_wait: Duration::from_secs(30),
             in_flight_per_client: 4,
+            in_flight_per_host: 16,
             in_flight: 32,
-            sweep_interval: Duration::from_secs(15),
+            sweep_interval: Duration::from_secs(5),
             recheck_interval: Duration::from_mins(1),
-            refusal_pause: Duration::from_secs(30),
+            refusal_pause: Duration::from_secs(5),
         }
     }
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { open_for: Duration::from_mins(1), unknowns: 2 }
+        Self { open_for: Duration::from_secs(30), unknowns: 2 }
     }
 }
 
@@ -261,6 +264,7 @@ impl Refresh {
             doubt_grace: scale(self.doubt_grace),
             caller_wait: scale(self.caller_wait),
             in_flight_per_client: self.in_flight_per_client,
+            in_flight_per_host: self.in_flight_per_host,
             in_flight: self.in_flight,
             sweep_interval: scale(self.sweep_interval),
             recheck_interval: scale(self.recheck_interval),

@@ -69,7 +69,10 @@ mod tests {
             })
             .collect();
         for rpc in &rpcs {
-            assert!(matches!(access_to(rpc), Some(Access::Consumer | Access::Operator)), "{rpc} has no policy");
+            assert!(
+                matches!(access_to(rpc), Some(Access::Consumer | Access::Operator)),
+                "{rpc} has no policy"
+            );
         }
         let listed = POLICY.iter().filter(|(path, _)| path.starts_with("/tokenbroker.v1.")).count();
         assert_eq!(listed, rpcs.len(), "the policy names an RPC that does not exist");

@@ -97,7 +97,8 @@ mod tests {
     use super::*;
 
     fn known() -> Authenticator {
-        let principal = Principal { name: "static:billing".into(), role: Role::Consumer(["acme".into()].into()) };
+        let principal =
+            Principal { name: "static:billing".into(), role: Role::Consumer(["acme".into()].into()) };
         Authenticator::of([StaticIdentity { credential_sha256: Sha256::digest(b"right").into(), principal }])
     }
 
@@ -109,7 +110,9 @@ mod tests {
     fn only_the_right_credential_is_recognised() {
         assert_eq!(known().authenticate(&with("Bearer right")).unwrap().name, "static:billing");
         assert!(known().authenticate(&with("bearer right")).is_some());
-        for wrong in ["Bearer wrong", "Bearer ", "Bearer", "right", "Basic right", "Bearer  right", "Bearer right "] {
+        for wrong in
+            ["Bearer wrong", "Bearer ", "Bearer", "right", "Basic right", "Bearer  right", "Bearer right "]
+        {
             assert!(known().authenticate(&with(wrong)).is_none(), "{wrong:?}");
         }
         assert!(known().authenticate(&HeaderMap::new()).is_none());

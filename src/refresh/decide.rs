@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::RefreshSettings;
-use crate::model::Timestamp;
+use crate::{config, model::Timestamp};
 
 /// From when to when a token is good, and when to be ahead of its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub enum Course {
 impl Life {
     /// A token's life under these settings.
     #[must_use]
-    pub fn new(issued_at: Timestamp, expires_at: Timestamp, settings: &RefreshSettings) -> Self {
+    pub fn new(issued_at: Timestamp, expires_at: Timestamp, settings: &config::Refresh) -> Self {
         let whole = expires_at.since(issued_at);
         Self {
             issued_at,
@@ -86,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_token_is_served_then_renewed_behind_then_waited_for() {
-        let life = Life::new(at(0), at(5400), &RefreshSettings::default());
+        let life = Life::new(at(0), at(5400), &config::Refresh::default());
         let none = Duration::ZERO;
         assert_eq!(life.course(none, at(3599)), Course::Serve);
         assert_eq!(life.course(none, at(3600)), Course::ServeAndRenew);
@@ -101,14 +100,14 @@ mod tests {
 
     #[test]
     fn the_margin_of_a_short_token_is_a_tenth_of_its_life() {
-        let life = Life::new(at(0), at(100), &RefreshSettings::default());
+        let life = Life::new(at(0), at(100), &config::Refresh::default());
         assert_eq!(life.margin, Duration::from_secs(10));
         assert_eq!(life.default_max_min_ttl(), Duration::from_secs(100) / 3);
     }
 
     #[test]
     fn a_token_without_life_is_never_served() {
-        let life = Life::new(at(10), at(10), &RefreshSettings::default());
+        let life = Life::new(at(10), at(10), &config::Refresh::default());
         assert_eq!(life.course(Duration::ZERO, at(10)), Course::Renew);
     }
 }

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 use super::{Cause, Destination, Refresher, Subject, Why};
 use crate::{
     error::{Reason, Refusal},
-    model::{ConnectionName, Epoch, Generation, GrantType, OauthClientUid, Reauthorise, Successor, Timestamp},
+    model::{
+        ConnectionName, Epoch, Generation, GrantType, OauthClientUid, Reauthorise, Successor, Timestamp,
+    },
     provider::Issued,
     store::Reauthorised,
 };

@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     cache::Cache,
     clock::Clock,
+    config,
     error::{Reason, Refusal},
     failpoint::Failpoints,
     model::{ConnectionName, ConnectionUid, Generation, OauthClientUid},
@@ -27,7 +28,6 @@ mod permits;
 mod recheck;
 mod serve;
 mod setbacks;
-mod settings;
 mod spend;
 mod standing;
 mod subject;
@@ -39,7 +39,6 @@ pub use decide::{Course, Demand, Life};
 pub use import::Import;
 pub use permits::Urgency;
 pub use serve::Vended;
-pub use settings::RefreshSettings;
 pub use standing::{Standing, Standings};
 pub use subject::{Directory, Subject};
 pub use vault::Vault;
@@ -52,7 +51,7 @@ pub struct Refresher {
     egress: Egress,
     cache: Arc<Cache>,
     clock: Clock,
-    settings: RefreshSettings,
+    settings: config::Refresh,
     replica: String,
     failpoints: Failpoints,
     permits: permits::Permits,
@@ -135,11 +134,12 @@ impl Refresher {
     /// Everything it needs, ready to run.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, directory, keyring, egress, cache, clock, settings, replica, failpoints } = parts;
+        let Parts { store, directory, keyring, egress, cache, clock, settings, breaker, replica, failpoints } =
+            parts;
         Arc::new(Self {
             vault: Vault::new(keyring, store.clone(), settings.clone()),
             permits: permits::Permits::new(&settings),
-            standings: Standings::new(settings.clone(), clock.clone()),
+            standings: Standings::new(breaker, clock.clone()),
             setbacks: setbacks::Setbacks::default(),
             rechecks: recheck::Rechecks::default(),
             flights: flights::Flights::default(),
@@ -208,7 +208,8 @@ pub struct Parts {
     pub egress: Egress,
     pub cache: Arc<Cache>,
     pub clock: Clock,
-    pub settings: RefreshSettings,
+    pub settings: config::Refresh,
+    pub breaker: config::Breaker,
     pub replica: String,
     pub failpoints: Failpoints,
 }

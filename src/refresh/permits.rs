@@ -9,8 +9,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{RefreshSettings, Subject};
-use crate::model::OauthClientUid;
+use super::Subject;
+use crate::{config, model::OauthClientUid};
 
 /// How much a refresh matters now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,11 @@ impl<K: Eq + Hash> Caps<K> {
 impl Permits {
     /// No cap is used yet.
     #[must_use]
-    pub(super) fn new(settings: &RefreshSettings) -> Self {
+    pub(super) fn new(settings: &config::Refresh) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(settings.in_flight)),
-            hosts: Caps { size: settings.in_flight_per_host, by_key: Mutex::default() },
-            clients: Caps { size: settings.in_flight_per_client, by_key: Mutex::default() },
+            all: Arc::new(Semaphore::new(settings.in_flight as usize)),
+            hosts: Caps { size: settings.in_flight_per_host as usize, by_key: Mutex::default() },
+            clients: Caps { size: settings.in_flight_per_client as usize, by_key: Mutex::default() },
         }
     }
 

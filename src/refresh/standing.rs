@@ -9,9 +9,9 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::RefreshSettings;
 use crate::{
     clock::Clock,
+    config::Breaker,
     error::{Reason, Refusal},
     model::{OauthClientUid, Timestamp},
     provider::Signal,
@@ -74,13 +74,13 @@ impl Standing {
     /// Learns from an answer. Only a trial closes a breaker: a success that was under way before the breaker
     /// opened proves nothing about now.
     #[must_use]
-    pub fn learn(self, signal: Signal, on_trial: bool, now: Timestamp, settings: &RefreshSettings) -> Self {
-        let open = |cause| Self::Open { cause, until: now.plus(settings.breaker_open_for) };
+    pub fn learn(self, signal: Signal, on_trial: bool, now: Timestamp, settings: &Breaker) -> Self {
+        let open = |cause| Self::Open { cause, until: now.plus(settings.open_for) };
         match (signal, self) {
             (Signal::Trip(cause), _) => open(cause.as_str()),
             (Signal::Proven, Self::OnTrial) if on_trial => Self::Closed { unknowns: 0 },
             (Signal::Proven | Signal::Answered, Self::Closed { .. }) => Self::Closed { unknowns: 0 },
-            (Signal::Unknown, Self::Closed { unknowns }) if unknowns + 1 < settings.breaker_unknowns => {
+            (Signal::Unknown, Self::Closed { unknowns }) if unknowns + 1 < settings.unknowns => {
                 Self::Closed { unknowns: unknowns + 1 }
             }
             (Signal::Unknown, Self::Closed { .. }) => open("unknown_outcomes"),
@@ -94,7 +94,7 @@ impl Standing {
 /// The standings of all secret versions.
 #[derive(Debug)]
 pub struct Standings {
-    settings: RefreshSettings,
+    settings: Breaker,
     clock: Clock,
     by_secret: Mutex<HashMap<(OauthClientUid, u32), Arc<watch::Sender<Standing>>>>,
 }
@@ -104,7 +104,7 @@ pub struct Standings {
 #[derive(Debug)]
 pub struct Pass {
     standing: Arc<watch::Sender<Standing>>,
-    settings: RefreshSettings,
+    settings: Breaker,
     clock: Clock,
     on_trial: bool,
 }
@@ -112,7 +112,7 @@ pub struct Pass {
 impl Standings {
     /// Every secret is unproven: a process trusts none before it has seen it work.
     #[must_use]
-    pub fn new(settings: RefreshSettings, clock: Clock) -> Self {
+    pub fn new(settings: Breaker, clock: Clock) -> Self {
         Self { settings, clock, by_secret: Mutex::default() }
     }
 
@@ -172,7 +172,7 @@ impl Pass {
             Standing::Closed { .. } => Ok(()),
             Standing::OnTrial if self.on_trial => Ok(()),
             Standing::Open { cause, until } => Err(refused(cause, until.since(self.clock.now()))),
-            Standing::Unproven | Standing::OnTrial => Err(refused("unproven", self.settings.refusal_pause)),
+            Standing::Unproven | Standing::OnTrial => Err(refused("unproven", self.settings.open_for)),
         }
     }
 
@@ -212,8 +212,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
 
-    fn settings() -> RefreshSettings {
-        RefreshSettings::default()
+    fn settings() -> Breaker {
+        Breaker::default()
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         );
         assert!(matches!(open.admit(NOW).1, Admission::Refused { cause: "invalid_client", .. }));
         assert_eq!(open.learn(Signal::Proven, false, NOW, &settings()), open);
-        let later = NOW.plus(settings().breaker_open_for);
+        let later = NOW.plus(settings().open_for);
         let (half_open, admission) = open.admit(later);
         assert_eq!(admission, Admission::Trial);
         assert_eq!(half_open.admit(later).1, Admission::Await, "one canary for the whole fleet");

@@ -7,9 +7,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Life, RefreshSettings, Subject};
+use super::{Life, Subject};
 use crate::{
     cache::Entry,
+    config,
     error::{Reason, Refusal},
     model::{AccessToken, Generation, OauthClient, RefreshToken, Sealed, State, Successor, Tokens},
     provider::Issued,
@@ -37,13 +38,13 @@ pub struct Sealer {
 pub struct Vault {
     keyring: Arc<Keyring>,
     store: Arc<dyn Store>,
-    settings: RefreshSettings,
+    settings: config::Refresh,
 }
 
 impl Vault {
     /// A vault over a keyring.
     #[must_use]
-    pub fn new(keyring: Arc<Keyring>, store: Arc<dyn Store>, settings: RefreshSettings) -> Self {
+    pub fn new(keyring: Arc<Keyring>, store: Arc<dyn Store>, settings: config::Refresh) -> Self {
         Self { keyring, store, settings }
     }
 

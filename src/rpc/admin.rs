@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     error::{Reason, Refusal},
     identity::Principal,
-    model::{ConnectionName, Meta, OauthClientName, TenantName, Tenant, OauthClient, Connection},
+    model::{Connection, ConnectionName, Meta, OauthClient, OauthClientName, Tenant, TenantName},
     refresh::Refresher,
     store::Store,
 };
@@ -31,7 +31,12 @@ pub(super) struct Admin {
 impl Admin {
     /// Over these parts.
     #[must_use]
-    pub(super) fn new(store: Arc<dyn Store>, refresher: Arc<Refresher>, cache: Arc<Cache>, clock: Clock) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        refresher: Arc<Refresher>,
+        cache: Arc<Cache>,
+        clock: Clock,
+    ) -> Self {
         let auditor = Auditor::new(store.clone(), clock.clone());
         Self { store, refresher, cache, clock, auditor, tasks: TaskTracker::new() }
     }
@@ -54,7 +59,8 @@ impl Admin {
         let resource = resource(&request);
         let work = work(self.clone(), request);
         let auditor = self.auditor.clone();
-        let task = self.tasks.spawn(async move { auditor.audited(&principal.name, action, &resource, work).await });
+        let task =
+            self.tasks.spawn(async move { auditor.audited(&principal.name, action, &resource, work).await });
         let result = task.await.unwrap_or_else(|panic| Err(Refusal::because(Reason::Internal, &panic)));
         Ok(tonic::Response::new(result?))
     }

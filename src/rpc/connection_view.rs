@@ -21,7 +21,11 @@ pub(super) struct AccessView {
 }
 
 /// Combines what is kept apart: grant or lease.
-pub(super) fn access_of(connection: &Connection, grant: Option<&GrantFacts>, lease: Option<&Lease>) -> AccessView {
+pub(super) fn access_of(
+    connection: &Connection,
+    grant: Option<&GrantFacts>,
+    lease: Option<&Lease>,
+) -> AccessView {
     let floor = connection.generation_floor;
     match (connection.grant_type, grant) {
         (GrantType::ClientCredentials, _) => AccessView {

@@ -32,8 +32,9 @@ impl ConnectionService for Admin {
         &self,
         request: Request<CreateConnectionRequest>,
     ) -> Result<Response<Wire>, Status> {
-        let resource =
-            |request: &CreateConnectionRequest| format!("{}/connections/{}", request.parent, request.connection_id);
+        let resource = |request: &CreateConnectionRequest| {
+            format!("{}/connections/{}", request.parent, request.connection_id)
+        };
         self.audited(request, "ConnectionService.CreateConnection", resource, |this, request| async move {
             let wanted = request.connection.unwrap_or_default();
             let tenant = this.tenant_named(&parse("parent", &request.parent)?).await?;
@@ -74,21 +75,28 @@ impl ConnectionService for Admin {
         let request = request.into_inner();
         let tenant: TenantName = parse("parent", &request.parent)?;
         let asked = page(request.page_size, &request.page_token)?;
-        let found =
-            self.store.connections(&tenant, asked.after.as_deref(), asked.limit).await.map_err(Refusal::from)?;
+        let found = self
+            .store
+            .connections(&tenant, asked.after.as_deref(), asked.limit)
+            .await
+            .map_err(Refusal::from)?;
         let last = found.items.last().map(|connection| connection.name.connection.to_string());
         let mut connections = Vec::with_capacity(found.items.len());
         for connection in &found.items {
             connections.push(self.view(connection).await?);
         }
-        Ok(Response::new(ListConnectionsResponse { connections, next_page_token: next_page(found.more, last) }))
+        Ok(Response::new(ListConnectionsResponse {
+            connections,
+            next_page_token: next_page(found.more, last),
+        }))
     }
 
     async fn update_connection(
         &self,
         request: Request<UpdateConnectionRequest>,
     ) -> Result<Response<Wire>, Status> {
-        let resource = |request: &UpdateConnectionRequest| request.connection.clone().unwrap_or_default().name;
+        let resource =
+            |request: &UpdateConnectionRequest| request.connection.clone().unwrap_or_default().name;
         self.audited(request, "ConnectionService.UpdateConnection", resource, |this, request| async move {
             let wanted = request.connection.unwrap_or_default();
             let mut connection = this.connection_named(&parse("connection.name", &wanted.name)?).await?;
@@ -116,7 +124,9 @@ impl ConnectionService for Admin {
             let name: ConnectionName = parse("name", &request.name)?;
             let subject = this.refresher.directory().subject(&name).await?;
             let generation = match this.refresher.current_generation(&subject).await {
-                Err(refusal) if refusal.reason == Reason::AuthorizationPending => subject.connection.generation_floor,
+                Err(refusal) if refusal.reason == Reason::AuthorizationPending => {
+                    subject.connection.generation_floor
+                }
                 generation => generation?,
             };
             let deleted = this
@@ -135,7 +145,8 @@ impl ConnectionService for Admin {
     ) -> Result<Response<Wire>, Status> {
         let resource = |request: &ImportConnectionRequest| request.name.clone();
         self.audited(request, "ConnectionService.ImportConnection", resource, |this, request| async move {
-            let ImportConnectionRequest { name, refresh_token, access_token, access_token_expire_time } = request;
+            let ImportConnectionRequest { name, refresh_token, access_token, access_token_expire_time } =
+                request;
             let name: ConnectionName = parse("name", &name)?;
             let refresh_token = token("refresh_token", refresh_token)?
                 .ok_or_else(|| Refusal::field("refresh_token", "must not be empty"))?;
@@ -143,7 +154,10 @@ impl ConnectionService for Admin {
             let access = match (token("access_token", access_token)?, expires_at) {
                 (Some(token), Some(expires_at)) => Some((token, expires_at)),
                 (Some(_), None) => {
-                    return Err(Refusal::field("access_token_expire_time", "is required with an access token"));
+                    return Err(Refusal::field(
+                        "access_token_expire_time",
+                        "is required with an access token",
+                    ));
                 }
                 (None, _) => None,
             };
@@ -209,7 +223,10 @@ impl Admin {
             return Err(Refusal::field("connection.oauth_client", "belongs to another tenant"));
         }
         let shared = client.name.tenant.is_none();
-        if grant_type == GrantType::ClientCredentials && shared && !client.client_credentials_tenants.contains(tenant) {
+        if grant_type == GrantType::ClientCredentials
+            && shared
+            && !client.client_credentials_tenants.contains(tenant)
+        {
             let problem = "its client_credentials_tenants does not name this tenant";
             return Err(Refusal::field("connection.oauth_client", problem));
         }

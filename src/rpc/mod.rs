@@ -3,8 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use token_broker_proto::v1::{
-    GetAccessTokenRequest, GetAccessTokenResponse, connection_service_server::ConnectionServiceServer,
-    o_auth_client_service_server::OAuthClientServiceServer, tenant_service_server::TenantServiceServer,
+    GetAccessTokenRequest, GetAccessTokenResponse,
+    connection_service_server::ConnectionServiceServer,
+    o_auth_client_service_server::OAuthClientServiceServer,
+    tenant_service_server::TenantServiceServer,
     token_service_server::{TokenService, TokenServiceServer},
 };
 use tonic::{Request, Response, Status, transport::Server};
@@ -82,7 +84,8 @@ pub async fn serve(
         .await
 }
 
-fn reflection_v1() -> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
+fn reflection_v1()
+-> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(token_broker_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -90,8 +93,9 @@ fn reflection_v1() -> tonic_reflection::server::v1::ServerReflectionServer<impl 
         .expect("the descriptors were compiled with this crate")
 }
 
-fn reflection_v1alpha()
--> tonic_reflection::server::v1alpha::ServerReflectionServer<impl tonic_reflection::server::v1alpha::ServerReflection> {
+fn reflection_v1alpha() -> tonic_reflection::server::v1alpha::ServerReflectionServer<
+    impl tonic_reflection::server::v1alpha::ServerReflection,
+> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(token_broker_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

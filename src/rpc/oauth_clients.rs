@@ -30,8 +30,9 @@ impl OAuthClientService for Admin {
         &self,
         request: Request<CreateOAuthClientRequest>,
     ) -> Result<Response<Wire>, Status> {
-        let resource =
-            |request: &CreateOAuthClientRequest| format!("{}/oauthClients/{}", request.parent, request.oauth_client_id);
+        let resource = |request: &CreateOAuthClientRequest| {
+            format!("{}/oauthClients/{}", request.parent, request.oauth_client_id)
+        };
         self.audited(request, "OAuthClientService.CreateOAuthClient", resource, |this, request| async move {
             let wanted = request.oauth_client.unwrap_or_default();
             if this.refresher.directory().provider(&wanted.provider, &wanted.environment).is_none() {
@@ -62,7 +63,10 @@ impl OAuthClientService for Admin {
         .await
     }
 
-    async fn get_o_auth_client(&self, request: Request<GetOAuthClientRequest>) -> Result<Response<Wire>, Status> {
+    async fn get_o_auth_client(
+        &self,
+        request: Request<GetOAuthClientRequest>,
+    ) -> Result<Response<Wire>, Status> {
         let client = self.client_named(&parse("name", &request.into_inner().name)?).await?;
         Ok(Response::new(self.wire(&client).await?))
     }
@@ -84,14 +88,18 @@ impl OAuthClientService for Admin {
         for client in &found.items {
             oauth_clients.push(self.wire(client).await?);
         }
-        Ok(Response::new(ListOAuthClientsResponse { oauth_clients, next_page_token: next_page(found.more, last) }))
+        Ok(Response::new(ListOAuthClientsResponse {
+            oauth_clients,
+            next_page_token: next_page(found.more, last),
+        }))
     }
 
     async fn update_o_auth_client(
         &self,
         request: Request<UpdateOAuthClientRequest>,
     ) -> Result<Response<Wire>, Status> {
-        let resource = |request: &UpdateOAuthClientRequest| request.oauth_client.clone().unwrap_or_default().name;
+        let resource =
+            |request: &UpdateOAuthClientRequest| request.oauth_client.clone().unwrap_or_default().name;
         self.audited(request, "OAuthClientService.UpdateOAuthClient", resource, |this, request| async move {
             let wanted = request.oauth_client.unwrap_or_default();
             let mut client = this.client_named(&parse("oauth_client.name", &wanted.name)?).await?;
@@ -149,16 +157,21 @@ impl OAuthClientService for Admin {
         request: Request<PromoteClientSecretRequest>,
     ) -> Result<Response<Wire>, Status> {
         let resource = |request: &PromoteClientSecretRequest| request.name.clone();
-        self.audited(request, "OAuthClientService.PromoteClientSecret", resource, |this, request| async move {
-            let mut client = this.client_named(&parse("name", &request.name)?).await?;
-            let versions = this.store.secrets(client.uid).await?;
-            if !versions.iter().any(|known| known.version == request.version) {
-                return Err(Refusal::field("version", "no such secret version"));
-            }
-            client.current_secret = Some(request.version);
-            this.rewrite(&mut client).await?;
-            this.wire(&client).await
-        })
+        self.audited(
+            request,
+            "OAuthClientService.PromoteClientSecret",
+            resource,
+            |this, request| async move {
+                let mut client = this.client_named(&parse("name", &request.name)?).await?;
+                let versions = this.store.secrets(client.uid).await?;
+                if !versions.iter().any(|known| known.version == request.version) {
+                    return Err(Refusal::field("version", "no such secret version"));
+                }
+                client.current_secret = Some(request.version);
+                this.rewrite(&mut client).await?;
+                this.wire(&client).await
+            },
+        )
         .await
     }
 }
@@ -176,7 +189,8 @@ impl Admin {
 
     async fn wire(&self, client: &OauthClient) -> Result<Wire, Refusal> {
         let versions = self.store.secrets(client.uid).await?;
-        let standing = client.current_secret.map(|secret| self.refresher.standings().view(client.uid, secret));
+        let standing =
+            client.current_secret.map(|secret| self.refresher.standings().view(client.uid, secret));
         let (etag, create_time, update_time) = wire_meta(&client.meta);
         Ok(Wire {
             name: client.name.to_string(),
@@ -185,8 +199,15 @@ impl Admin {
             provider: client.provider.clone(),
             environment: client.environment.clone(),
             client_id: client.client_id.clone(),
-            client_credentials_tenants: client.client_credentials_tenants.iter().map(ToString::to_string).collect(),
-            secret_versions: versions.iter().map(|version| wire_version(version, client.current_secret)).collect(),
+            client_credentials_tenants: client
+                .client_credentials_tenants
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            secret_versions: versions
+                .iter()
+                .map(|version| wire_version(version, client.current_secret))
+                .collect(),
             standing: standing.map(wire_standing),
             etag,
             create_time,
@@ -229,4 +250,3 @@ fn wire_standing(standing: Standing) -> WireStanding {
     };
     WireStanding { breaker: breaker.into(), cause: cause.to_owned(), retry_time }
 }
-

@@ -73,25 +73,37 @@ pub(super) fn next_page(more: bool, last: Option<String>) -> String {
 }
 
 /// Which fields to update: all that can be, where there is no mask.
-pub(super) fn masked(mask: Option<&FieldMask>, allowed: &'static [&'static str]) -> Result<Vec<&'static str>, Refusal> {
+pub(super) fn masked(
+    mask: Option<&FieldMask>,
+    allowed: &'static [&'static str],
+) -> Result<Vec<&'static str>, Refusal> {
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
     if paths.is_empty() || paths == ["*"] {
         return Ok(allowed.to_vec());
     }
     let known = |path: &String| {
         let found = allowed.iter().find(|name| *name == path).copied();
-        found.ok_or_else(|| Refusal::field("update_mask", format!("only {} can be updated", allowed.join(", "))))
+        found.ok_or_else(|| {
+            Refusal::field("update_mask", format!("only {} can be updated", allowed.join(", ")))
+        })
     };
     paths.iter().map(known).collect()
 }
 
 /// A duration that is not negative.
-pub(super) fn duration(field: &'static str, wire: Option<prost_types::Duration>) -> Result<Option<Duration>, Refusal> {
-    wire.map(|wire| Duration::try_from(wire).map_err(|_| Refusal::field(field, "must not be negative"))).transpose()
+pub(super) fn duration(
+    field: &'static str,
+    wire: Option<prost_types::Duration>,
+) -> Result<Option<Duration>, Refusal> {
+    wire.map(|wire| Duration::try_from(wire).map_err(|_| Refusal::field(field, "must not be negative")))
+        .transpose()
 }
 
 /// A time.
-pub(super) fn time(field: &'static str, wire: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Refusal> {
+pub(super) fn time(
+    field: &'static str,
+    wire: Option<prost_types::Timestamp>,
+) -> Result<Option<Timestamp>, Refusal> {
     let micros = |wire: prost_types::Timestamp| {
         let nanos = i64::from(wire.nanos);
         let micros = wire.seconds.checked_mul(1_000_000)?.checked_add(nanos / 1000)?;

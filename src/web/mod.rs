@@ -18,8 +18,13 @@ pub struct Probes {
 }
 
 /// Serves `/livez` and `/readyz` until `shutdown`.
-pub async fn serve(listener: TcpListener, probes: Probes, shutdown: CancellationToken) -> std::io::Result<()> {
-    let routes = Router::new().route("/livez", get(|| async { "ok" })).route("/readyz", get(ready)).with_state(probes);
+pub async fn serve(
+    listener: TcpListener,
+    probes: Probes,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let routes =
+        Router::new().route("/livez", get(|| async { "ok" })).route("/readyz", get(ready)).with_state(probes);
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
