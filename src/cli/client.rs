@@ -51,8 +51,8 @@ impl ClientArgs {
     pub(super) async fn connect(&self) -> Result<Broker, Failure> {
         let token = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
             (Some(path), _) => Some(secret::read(Some(path), "bearer token")?),
-            (None, Ok(token)) => Some(SecretString::from(token)),
-            (None, Err(_)) => None,
+            (None, Ok(token)) if !token.is_empty() => Some(SecretString::from(token)),
+            (None, _) => None,
         };
         let bearer = Bearer::new(token.as_ref())?;
         check_server(&self.server, bearer.0.is_some())?;

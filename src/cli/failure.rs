@@ -29,7 +29,6 @@ impl Failure {
     }
 
     /// A wrong file, with what the system says of it.
-    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn because(error: impl Error) -> Self {
         Self::Usage(with_sources(&error))
     }

@@ -41,7 +41,7 @@ pub use token::TokenCommand;
 
 /// A multi-tenant OAuth token broker.
 #[derive(Debug, Parser)]
-#[command(name = "token-broker", version, about, max_term_width = 100)]
+#[command(name = "token-broker", version, about)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -92,6 +92,9 @@ pub struct ServeArgs {
     /// The configuration file; without one, defaults and variables.
     #[arg(long, value_name = "FILE", env = "TOKEN_BROKER_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Gets where the broker listens, as JSON, once it serves: for ports that were left to the system.
+    #[arg(long, value_name = "FILE")]
+    pub address_file: Option<PathBuf>,
 }
 
 /// What `dev` is started with.
@@ -144,6 +147,13 @@ pub async fn run(tool: Tool, client: &ClientArgs) -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Says what went wrong with a broker that did not start, or did not stop well.
+#[must_use]
+pub fn complain(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "token-broker: {error:#}");
+    ExitCode::from(2)
 }
 
 async fn execute(tool: Tool, client: &ClientArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {

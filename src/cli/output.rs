@@ -14,8 +14,7 @@ pub enum Format {
     /// For people.
     #[default]
     Table,
-    /// For programs: the fields as they are named in the .proto files; unset ones are null, 64-bit integers are
-    /// numbers.
+    /// For programs: fields are named as in the .proto files.
     Json,
 }
 

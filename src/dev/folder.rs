@@ -27,11 +27,12 @@ impl Folder {
         fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
         let folder = Self(path.to_owned());
         if !folder.keys().exists() {
-            KeyEncryptionKeys::generate(&folder.keys())?;
+            KeyEncryptionKeys::generate().save_new(&folder.keys())?;
         }
         for credential in [folder.operator_token_file(), folder.consumer_token_file()] {
             if !credential.exists() {
-                write_credential(&credential).with_context(|| format!("cannot write {}", credential.display()))?;
+                write_credential(&credential)
+                    .with_context(|| format!("cannot write {}", credential.display()))?;
             }
         }
         Ok(folder)
@@ -55,7 +56,8 @@ impl Folder {
 
     /// A broker on this folder, which may reach the simulator and nothing else that is private.
     pub(super) fn config(&self, provider: &Provider, grpc: u16, probes: u16) -> anyhow::Result<Config> {
-        let mut config = Config { environment: "dev".to_owned(), replica: "dev".to_owned(), ..Config::default() };
+        let mut config =
+            Config { environment: "dev".to_owned(), replica: "dev".to_owned(), ..Config::default() };
         config.listen.grpc.set_port(grpc);
         config.listen.probes.set_port(probes);
         config.database.path = self.0.join("token-broker.db");
@@ -68,7 +70,11 @@ impl Folder {
             allow_static_on_loopback: true,
             r#static: vec![
                 identity("operator", self.operator_token_file(), Role::Operator)?,
-                identity("consumer", self.consumer_token_file(), Role::Consumer { tenants: vec!["demo".parse()?] })?,
+                identity(
+                    "consumer",
+                    self.consumer_token_file(),
+                    Role::Consumer { tenants: vec!["demo".parse()?] },
+                )?,
             ],
         };
         Ok(config)

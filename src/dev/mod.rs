@@ -43,7 +43,11 @@ fn welcome(app: &App, folder: &Folder, provider: &provider::Provider, seeded: &s
     let _ = writeln!(text, "\ntoken-broker dev: broker, provider and demo tenant in this process\n");
     let _ = writeln!(text, "  gRPC      {grpc}");
     let _ = writeln!(text, "  probes    http://{probes}/readyz");
-    let _ = writeln!(text, "  provider  {} (a strict, simulated Procore)", provider.simulator.oauth_base(Environment::Sandbox));
+    let _ = writeln!(
+        text,
+        "  provider  {} (a strict, simulated Procore)",
+        provider.simulator.oauth_base(Environment::Sandbox)
+    );
     let _ = writeln!(text, "  folder    {}\n", folder.path().display());
     for token in &seeded.tokens {
         let _ = writeln!(text, "  {token}");

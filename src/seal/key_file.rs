@@ -34,6 +34,12 @@ struct Kek {
 /// What is wrong with a key file. Never says what is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
+    /// There is none.
+    #[error("there is no key file `{0}`: run `token-broker keys generate --out {0}`", path.display())]
+    Absent {
+        /// Which file.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("the key file `{}` cannot be read", path.display())]
     Read {
@@ -107,7 +113,10 @@ impl KeyEncryptionKeys {
 
     /// Reads a key file. Refused unless only its owner, who must be this process's user or root, can read it.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        let mut file = File::open(path).map_err(|source| KeyFileError::Read { path: path.into(), source })?;
+        let mut file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyFileError::Absent { path: path.into() },
+            _ => KeyFileError::Read { path: path.into(), source },
+        })?;
         check_access(&file, path)?;
         let mut text = Zeroizing::new(String::with_capacity(16 * 1024));
         file.read_to_string(&mut text).map_err(|source| KeyFileError::Read { path: path.into(), source })?;

@@ -3,6 +3,7 @@
 
 mod binding;
 mod fingerprints;
+mod format;
 mod key_file;
 mod keyring;
 mod support;

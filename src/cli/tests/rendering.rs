@@ -11,8 +11,8 @@ use token_broker_proto::v1::{
 
 use crate::cli::{Format, Printer, Show};
 
-fn at(minute: u8) -> Option<Timestamp> {
-    Some(format!("2026-01-31T12:{minute:02}:00Z").parse().unwrap())
+fn at(minute: u8) -> Timestamp {
+    format!("2026-01-31T12:{minute:02}:00Z").parse().unwrap()
 }
 
 fn tenant(id: &str) -> Tenant {
@@ -21,7 +21,7 @@ fn tenant(id: &str) -> Tenant {
         uid: "u".to_owned(),
         display_name: "Acme Inc.".to_owned(),
         etag: "1".to_owned(),
-        create_time: at(0),
+        create_time: Some(at(0)),
         update_time: None,
     }
 }
@@ -35,7 +35,7 @@ fn connection() -> Connection {
         max_min_ttl: Some(Duration { seconds: 600, nanos: 0 }),
         state: connection::State::InDoubt.into(),
         generation: 7,
-        expire_time: at(30),
+        expire_time: Some(at(30)),
         ..Connection::default()
     }
 }
@@ -141,8 +141,8 @@ fn a_token_is_shown_without_the_token() {
     let token = GetAccessTokenResponse {
         access_token: "canary".to_owned(),
         token_type: "Bearer".to_owned(),
-        expire_time: at(30),
-        renew_time: at(20),
+        expire_time: Some(at(30)),
+        renew_time: Some(at(20)),
         generation: 7,
         scopes: vec!["read".to_owned(), "write".to_owned()],
         api_base_uri: "https://api.example".to_owned(),
@@ -176,7 +176,7 @@ fn a_standing_says_why_and_until_when() {
         standing: Some(Standing {
             breaker: standing::Breaker::Open.into(),
             cause: "invalid_client".to_owned(),
-            retry_time: at(5),
+            retry_time: Some(at(5)),
         }),
         ..OAuthClient::default()
     };
@@ -195,10 +195,10 @@ fn an_inspection_shows_attempts_and_events() {
             generation: 7,
             replica: "broker-0".to_owned(),
             cause: "expired".to_owned(),
-            dispatch_time: at(1),
+            dispatch_time: Some(at(1)),
             ..Attempt::default()
         }],
-        events: vec![Event { kind: "in_doubt".to_owned(), generation: 7, create_time: at(2) }],
+        events: vec![Event { kind: "in_doubt".to_owned(), generation: 7, create_time: Some(at(2)) }],
     };
     let print = |format| shown(|out| Printer::new(format, out).inspection(&inspection).unwrap());
     let text = print(Format::Table);
