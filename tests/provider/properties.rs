@@ -1,5 +1,7 @@
 //! Whatever arrives: no panic, and no token that was not sent.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
@@ -52,7 +54,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 /// A valid answer: the members that matter among others, in any order.
 fn valid() -> impl Strategy<Value = (Map<String, Value>, Vec<String>)> {
-    let tokens = ("\\PC{0,30}x", "\\PC{0,30}y", any::<u32>());
+    // Quotes and backslashes are where a reader goes wrong.
+    let token = || prop_oneof![r#"["\\/u{}:, a-z]{0,20}x"#, "\\PC{0,30}x"];
+    let tokens = (token(), token(), 0..100_000_000_u32);
     let noise = proptest::collection::vec(("[a-z]{1,8}", "\\PC{0,20}"), 0..4);
     (tokens, noise, any::<bool>()).prop_flat_map(|((access, refresh, expires_in), noise, nest)| {
         let mut members = Map::new();
@@ -81,6 +85,9 @@ fn check(issued: &Issued, members: &Map<String, Value>) -> Result<(), TestCaseEr
             prop_assert_eq!(token.expose_secret(), members[name].as_str().unwrap(), "{}", name);
         }
     }
+    let exact = Duration::from_secs(members["expires_in"].as_u64().unwrap());
+    let lifetime = issued.expires_at.since(NOW);
+    prop_assert!(lifetime == exact || lifetime == Profile::procore().default_expires_in(), "{lifetime:?}");
     Ok(())
 }
 
@@ -107,6 +114,12 @@ proptest! {
 
 }
 
+/// Where the text of a member ends.
+fn end_of(name: &str, members: &Map<String, Value>, whole: &str) -> usize {
+    let member = format!("{}: {}", json!(name), members[name]);
+    whole.find(&member).unwrap() + member.len()
+}
+
 proptest! {
     // Each case tries every prefix.
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -114,14 +127,19 @@ proptest! {
     #[test]
     fn a_prefix_yields_the_exact_token_or_none((members, order) in valid()) {
         let whole = text(&members, &order);
+        let [access_end, refresh_end] = ["access_token", "refresh_token"].map(|name| end_of(name, &members, &whole));
         for end in 0..=whole.len() {
             // Both cut off and, as some servers do it, ended as if it were all.
             let part = || response(200, &[], &whole.as_bytes()[..end]);
             let torn = Answer::Torn { response: part(), why: Cut::Closed };
             for answer in [torn, Answer::Complete { response: part() }] {
                 match classify(&Profile::procore(), &answer, NOW) {
-                    Classified::Rotated(issued) => check(&issued, &members)?,
-                    Classified::Unknown { .. } => prop_assert!(end < whole.len()),
+                    Classified::Rotated(issued) => {
+                        prop_assert!(end >= refresh_end);
+                        prop_assert_eq!(issued.access_token.is_some(), end >= access_end);
+                        check(&issued, &members)?;
+                    }
+                    Classified::Unknown { .. } => prop_assert!(end < refresh_end, "lost at {}", end),
                     other => return Err(TestCaseError::fail(format!("{other:?}"))),
                 }
             }
