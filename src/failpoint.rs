@@ -2,10 +2,10 @@
 //! `dev` they are nothing.
 
 /// The points in the order in which a refresh passes them.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 13] = [
     "started",
-    "permitted",
     "admitted",
+    "permitted",
     "ready",
     "connected",
     "before_burn",
@@ -16,7 +16,6 @@ pub const POINTS: [&str; 14] = [
     "before_settle",
     "settled",
     "before_wake",
-    "woken",
 ];
 
 /// Which point stops its task, if any.
