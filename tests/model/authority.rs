@@ -22,6 +22,8 @@ enum Stage {
     Unflagged(Generation),
     /// The witness is still to be raised.
     Promoted(Generation),
+    /// Kept in the second medium, for an operator: a database that forgets the promotion forgets the only pair.
+    Kept,
 }
 
 impl Candidate {
@@ -53,8 +55,9 @@ impl World {
             Stage::Unflagged(generation) => self.reauthorise(rules, index, generation),
             Stage::Promoted(generation) => {
                 self.witness = Witness::reauthorised(self.witness.as_ref(), generation).or(self.witness);
-                self.candidates.remove(index);
+                self.let_go(rules, index);
             }
+            Stage::Kept => return false,
         }
         true
     }
@@ -92,6 +95,14 @@ impl World {
         self.history.revoked_from = None;
         if rules.witness {
             self.candidates[index].stage = Stage::Promoted(generation);
+        } else {
+            self.let_go(rules, index);
+        }
+    }
+
+    fn let_go(&mut self, rules: &Rules, index: usize) {
+        if rules.forgetful() {
+            self.candidates[index].stage = Stage::Kept;
         } else {
             self.candidates.remove(index);
         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use token_broker::model::{Delays, ReplayPolicy};
 
 use crate::mutations::Mutation;
+use crate::properties::{self, DOUBT, KEPT_ORPHAN, PERSON, QUARANTINE, REPLAYED, ROTATION, TOMBSTONE};
 use crate::protocol::Protocol;
 use crate::provider::Mode;
 use crate::world::{Budget, LATE, Rules};
@@ -16,6 +17,8 @@ pub struct Configuration {
     name: &'static str,
     rules: Rules,
     budget: Budget,
+    /// What must be seen to happen.
+    reached: &'static [&'static str],
     /// Fewer unique states than this mean that a change has cut something off.
     floor: usize,
 }
@@ -37,19 +40,6 @@ const STRICT: Rules = Rules {
     mutation: None,
 };
 
-const NOTHING: Budget = Budget {
-    attempts: 0,
-    crashes: 0,
-    losses: 0,
-    refusals: 0,
-    ambiguous: 0,
-    reauthorisations: 0,
-    revocations: 0,
-    disconnects: 0,
-    failovers: 0,
-    ticks: 0,
-};
-
 pub fn core() -> Configuration {
     Configuration {
         name: "core",
@@ -62,9 +52,10 @@ pub fn core() -> Configuration {
             reauthorisations: 1,
             revocations: 1,
             disconnects: 1,
-            ..NOTHING
+            ..Budget::default()
         },
-        floor: 100_000,
+        reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 300_000,
     }
 }
 
@@ -72,8 +63,17 @@ fn core_with_three_replicas() -> Configuration {
     Configuration {
         name: "core, 3 replicas",
         rules: Rules { replicas: 3, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, revocations: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            refusals: 1,
+            reauthorisations: 1,
+            revocations: 1,
+            ..Budget::default()
+        },
+        reached: &[DOUBT, PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 200_000,
     }
 }
 
@@ -87,9 +87,10 @@ pub fn reauthorisation() -> Configuration {
             reauthorisations: 2,
             revocations: 2,
             disconnects: 1,
-            ..NOTHING
+            ..Budget::default()
         },
-        floor: 1,
+        reached: &[PERSON, ROTATION, KEPT_ORPHAN],
+        floor: 400_000,
     }
 }
 
@@ -97,8 +98,16 @@ pub fn ambiguous() -> Configuration {
     Configuration {
         name: "ambiguous burn with tombstone",
         rules: STRICT,
-        budget: Budget { attempts: 3, ambiguous: 2, crashes: 1, losses: 1, revocations: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget {
+            attempts: 3,
+            ambiguous: 2,
+            crashes: 1,
+            losses: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
+        reached: &[DOUBT, PERSON, ROTATION, TOMBSTONE],
+        floor: 300_000,
     }
 }
 
@@ -106,8 +115,16 @@ pub fn witness() -> Configuration {
     Configuration {
         name: "witness without failover, 3 replicas",
         rules: Rules { replicas: 3, witness: true, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, reauthorisations: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            refusals: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 250_000,
     }
 }
 
@@ -115,8 +132,9 @@ pub fn failover() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits",
         rules: Rules { witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, failovers: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, refusals: 1, failovers: 2, ..Budget::default() },
+        reached: &[DOUBT, QUARANTINE, ROTATION],
+        floor: 170_000,
     }
 }
 
@@ -124,8 +142,9 @@ pub fn failover_with_three_replicas() -> Configuration {
     Configuration {
         name: "failover losing up to 3 commits, 3 replicas",
         rules: Rules { replicas: 3, witness: true, horizon: 3, ..STRICT },
-        budget: Budget { attempts: 3, failovers: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 4, failovers: 1, losses: 1, ..Budget::default() },
+        reached: &[DOUBT, QUARANTINE, ROTATION],
+        floor: 100_000,
     }
 }
 
@@ -133,8 +152,53 @@ fn failover_and_revocation() -> Configuration {
     Configuration {
         name: "failover that forgets a revocation",
         rules: Rules { witness: true, horizon: 2, ..STRICT },
-        budget: Budget { attempts: 2, losses: 1, revocations: 1, failovers: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget {
+            attempts: 3,
+            crashes: 1,
+            losses: 1,
+            revocations: 1,
+            failovers: 1,
+            ..Budget::default()
+        },
+        reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
+        floor: 60_000,
+    }
+}
+
+fn failover_and_reauthorisation() -> Configuration {
+    Configuration {
+        name: "failover that forgets a re-authorisation",
+        rules: Rules { witness: true, horizon: 2, ..STRICT },
+        budget: Budget { attempts: 3, losses: 1, reauthorisations: 1, failovers: 1, ..Budget::default() },
+        reached: &[QUARANTINE, ROTATION, KEPT_ORPHAN],
+        floor: 400_000,
+    }
+}
+
+fn witness_and_people() -> Configuration {
+    Configuration {
+        name: "witness, re-authorisation and revocation",
+        rules: Rules { witness: true, ..STRICT },
+        budget: Budget { attempts: 2, reauthorisations: 2, revocations: 1, ..Budget::default() },
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 600_000,
+    }
+}
+
+fn embedded() -> Configuration {
+    Configuration {
+        name: "one medium only",
+        rules: Rules { medium: false, ..STRICT },
+        budget: Budget {
+            attempts: 4,
+            crashes: 2,
+            losses: 2,
+            refusals: 1,
+            reauthorisations: 1,
+            ..Budget::default()
+        },
+        reached: &[DOUBT, PERSON, ROTATION],
+        floor: 200_000,
     }
 }
 
@@ -142,8 +206,9 @@ fn reusable() -> Configuration {
     Configuration {
         name: "replay of a reusable token",
         rules: Rules { horizon: 1, provider: Mode::Reusable, policy: ReplayPolicy::Reusable, ..STRICT },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..Budget::default() },
+        reached: &[DOUBT, ROTATION, REPLAYED],
+        floor: 200_000,
     }
 }
 
@@ -156,8 +221,9 @@ pub fn until_successor_used() -> Configuration {
             policy: ReplayPolicy::UntilSuccessorUsed,
             ..STRICT
         },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 4, crashes: 1, losses: 2, ..Budget::default() },
+        reached: &[DOUBT, ROTATION, REPLAYED, KEPT_ORPHAN],
+        floor: 280_000,
     }
 }
 
@@ -171,21 +237,28 @@ fn timed_window() -> Configuration {
             policy: ReplayPolicy::TimedWindow { length },
             ..STRICT
         },
-        budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..NOTHING },
-        floor: 1,
+        budget: Budget { attempts: 3, crashes: 1, losses: 1, ticks: 1, ..Budget::default() },
+        reached: &[DOUBT, PERSON, ROTATION, REPLAYED],
+        floor: 120_000,
     }
 }
 
-/// Explores everything: no property may be violated.
+/// Explores everything: no property may be violated, and what the configuration is there for must happen.
 fn holds(configuration: Configuration) {
-    let Configuration { name, rules, budget, floor } = configuration;
+    let Configuration { name, rules, budget, reached, floor } = configuration;
     let started = Instant::now();
-    let checker =
-        Protocol { rules, budget }.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let model = Protocol { rules, budget };
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     report(&format!("{name} | {states} states | holds | depth {depth}"), started);
-    if let Some((property, path)) = checker.discoveries().into_iter().next() {
-        panic!("{name}: {property}\n{path}");
+    let found = checker.discoveries();
+    for property in properties::all() {
+        if let (Expectation::Always, Some(path)) = (property.expectation, found.get(property.name)) {
+            panic!("{name}: {}\n{path}", property.name);
+        }
+    }
+    for seen in reached {
+        assert!(found.contains_key(seen), "{name}: never seen: {seen}");
     }
     assert!(states >= floor, "{name}: {states} states, fewer than {floor}");
 }
@@ -232,6 +305,9 @@ holds! {
     failover_holds: failover;
     failover_with_three_replicas_holds: failover_with_three_replicas;
     failover_and_revocation_holds: failover_and_revocation;
+    failover_and_reauthorisation_holds: failover_and_reauthorisation;
+    witness_and_people_holds: witness_and_people;
+    embedded_holds: embedded;
     reusable_holds: reusable;
     until_successor_used_holds: until_successor_used;
     timed_window_holds: timed_window;

@@ -13,6 +13,10 @@ impl Bits {
         self.0 |= 1 << number;
     }
 
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub fn contains(self, number: u8) -> bool {
         self.0 & (1 << number) != 0
     }

@@ -10,6 +10,7 @@
 mod authority;
 mod configurations;
 mod database;
+mod decisions;
 mod history;
 mod journal;
 mod mutations;

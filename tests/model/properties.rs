@@ -1,7 +1,7 @@
 //! The invariants, judged by what the provider has logged and what was ever committed.
 
 use stateright::Property;
-use token_broker::model::State;
+use token_broker::model::{Attempt, Outcome, State};
 
 use crate::history::Presentation;
 use crate::protocol::Protocol;
@@ -21,6 +21,15 @@ pub const ORPHAN: &str = "what is the grant's is not called an orphan";
 pub const STRANDED: &str = "no dispatched row without a holder";
 pub const FALSE_VETO: &str = "no veto while the database forgets nothing";
 
+// What a configuration is there for must also be reached: a model in which nothing happens violates nothing.
+pub const DOUBT: &str = "a grant is in doubt";
+pub const PERSON: &str = "a grant needs a person";
+pub const QUARANTINE: &str = "a grant is quarantined";
+pub const ROTATION: &str = "a grant rotates twice";
+pub const KEPT_ORPHAN: &str = "an orphan is kept";
+pub const TOMBSTONE: &str = "a burn that never was leaves a tombstone";
+pub const REPLAYED: &str = "a replay settles";
+
 pub fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::always(I1, |_, world: &World| presented_once(world)),
@@ -39,7 +48,31 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::always(ORPHAN, |_, world: &World| !world.history.orphaned_falsely),
         Property::always(STRANDED, |_, world: &World| has_holder(world)),
         Property::always(FALSE_VETO, |_, world: &World| !world.history.vetoed_falsely),
+        Property::sometimes(DOUBT, |_, world| matches!(state(world), State::InDoubt { .. })),
+        Property::sometimes(PERSON, |_, world| matches!(state(world), State::ReauthRequired { .. })),
+        Property::sometimes(QUARANTINE, |_, world| matches!(state(world), State::Quarantined { .. })),
+        Property::sometimes(ROTATION, |_, world| settled(world).count() > 1),
+        Property::sometimes(KEPT_ORPHAN, |_, world: &World| !world.orphans.is_empty()),
+        Property::sometimes(TOMBSTONE, |_, world: &World| {
+            world.database.ledger.attempts.iter().any(|row| row.fingerprint.is_none())
+        }),
+        Property::sometimes(REPLAYED, |_, world| settled(world).any(|row| replayed(world, row))),
     ]
+}
+
+fn state(world: &World) -> State {
+    world.database.ledger.grant.state
+}
+
+fn settled(world: &World) -> impl Iterator<Item = &Attempt> {
+    world.database.ledger.attempts.iter().filter(|row| row.outcome() == Some(Outcome::Settled))
+}
+
+fn replayed(world: &World, row: &Attempt) -> bool {
+    let earlier = |other: &Attempt| {
+        other.outcome() == Some(Outcome::ReplayPermitted) && other.burn.generation == row.burn.generation
+    };
+    world.database.ledger.attempts.iter().any(earlier)
 }
 
 /// An attempt frees the slot for one more presentation, however often it was itself presented.

@@ -4,7 +4,7 @@
 use token_broker::model::{BurnFate, Claim, Closing, Generation, State, Verdict, Witness};
 
 use crate::mutations::Mutation;
-use crate::world::{Answer, Held, Intent, Record, Reply, Request, Rules, World, spend};
+use crate::world::{Answer, Held, Intent, Record, Reply, Request, Rules, World, held, spend};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Replica {
@@ -201,8 +201,7 @@ impl World {
     }
 
     fn read_without_burning(&self, intent: Intent) -> Replica {
-        let held = |token| Held { intent, token, windowed: false };
-        self.database.stored().map_or(Replica::Rested, |token| Replica::Cleared(held(token)))
+        self.database.stored().map_or(Replica::Rested, |token| Replica::Cleared(held(intent, token)))
     }
 
     fn take(&mut self, rules: &Rules, intent: Intent) -> Replica {
@@ -234,7 +233,8 @@ impl World {
             Verdict::Raise(next) => Replica::Raising { held, entry, next },
             Verdict::Veto { entry } => {
                 let quarantined = self.quarantine(rules, held.intent);
-                self.history.vetoed_falsely |= quarantined && !self.history.failed_over && !entry.revoked;
+                let ending = entry.revoked || self.revoking;
+                self.history.vetoed_falsely |= quarantined && !self.history.failed_over && !ending;
                 self.history.abandoned.insert(held.intent.attempt);
                 Replica::Rested
             }

@@ -109,6 +109,11 @@ pub struct Held {
     pub windowed: bool,
 }
 
+/// A token without a window.
+pub const fn held(intent: Intent, token: TokenId) -> Held {
+    Held { intent, token, windowed: false }
+}
+
 /// A presentation on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request {

@@ -14,7 +14,7 @@ use token_broker::{
 };
 use uuid::Uuid;
 
-pub(crate) const HOLDER_LOST_AFTER: Duration = Duration::from_secs(180);
+pub(crate) const HOLDER_LOST_AFTER: Duration = Duration::from_mins(3);
 
 /// A store and what must outlive it.
 pub(crate) struct Fixture<S> {
@@ -74,7 +74,7 @@ pub(crate) fn connection(name: &str, n: u128) -> Connection {
         oauth_client: client("oauthClients/app", 1).name,
         grant_type: GrantType::AuthorizationCode,
         account_id: "4711".to_owned(),
-        max_min_ttl: Some(Duration::from_secs(60)),
+        max_min_ttl: Some(Duration::from_mins(1)),
         generation_floor: Generation(0),
         meta: meta(1),
     }

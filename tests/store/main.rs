@@ -3,3 +3,5 @@
 
 mod contract;
 mod fixtures;
+mod property;
+mod sqlite;

@@ -87,15 +87,14 @@ impl Grants for Memory {
         if tables.knows(new.refresh.fingerprint) {
             return Ok(Reauthorised::TokenKnown);
         }
-        let done = if tables.grants.contains_key(&connection) {
-            tables.step(connection, now, |ledger| ledger.reauthorise(new, now)).flatten()
-        } else {
+        let replaced = tables.step(connection, now, |ledger| ledger.reauthorise(new.clone(), now));
+        let done = replaced.unwrap_or_else(|| {
             (new.epoch == Epoch(0) && new.generation > floor).then(|| {
                 let generation = new.generation;
                 tables.grants.insert(connection, Ledger::plant(new));
                 generation
             })
-        };
+        });
         Ok(done.map_or(Reauthorised::Refused, Reauthorised::Done))
     }
 

@@ -9,7 +9,7 @@ use super::{
     Sqlite,
     bind::{micros, revision},
     grants::revoke,
-    rows::{MetaRow, Place, page},
+    rows::{self, MetaRow, Place, page},
 };
 use crate::{
     model::{
@@ -220,8 +220,7 @@ async fn delete(
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(uid) = deleted {
-        let place = Place::new("connections", "deleted");
-        revoke(tx, ConnectionUid(place.uid("uid", &uid)?), now).await?;
+        revoke(tx, rows::connection("connections", &uid)?, now).await?;
         return Ok(Written::Done);
     }
     let exists = sqlx::query_scalar::<_, bool>(

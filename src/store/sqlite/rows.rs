@@ -5,7 +5,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::{
-    model::{AccessToken, Fingerprint, Generation, Meta, Sealed, Timestamp},
+    model::{AccessToken, ConnectionUid, Fingerprint, Generation, Meta, Sealed, Timestamp},
     store::{Page, StoreError},
 };
 
@@ -52,6 +52,12 @@ impl<'r> Place<'r> {
     pub(super) fn text<T: FromStr>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
         text.parse().map_err(|_| self.corrupt(column))
     }
+}
+
+/// Whose row it is, where that is all that is read of it.
+pub(super) fn connection(table: &'static str, bytes: &[u8]) -> Result<ConnectionUid, StoreError> {
+    let corrupt = |_| StoreError::Corrupt { table, column: "connection_uid", row: format!("{bytes:02x?}") };
+    Uuid::from_slice(bytes).map(ConnectionUid).map_err(corrupt)
 }
 
 /// The three columns of an access token; all or none.

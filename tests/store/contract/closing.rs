@@ -165,7 +165,7 @@ async fn quarantine_is_for_the_owner(store: &impl Store) {
 async fn silence_becomes_doubt_becomes_work(store: &impl Store) {
     furnish(store).await;
     let (one, two) = (connected(store, 1).await, connected(store, 2).await);
-    let policy = SweepPolicy { holder_lost_after: HOLDER_LOST_AFTER, doubt_grace: Duration::from_secs(600) };
+    let policy = SweepPolicy { holder_lost_after: HOLDER_LOST_AFTER, doubt_grace: Duration::from_mins(10) };
     store.burn(two, burn(2, 1), at(1)).await.unwrap();
     store.burn(one, burn(1, 1), at(2)).await.unwrap();
     assert!(store.sweep(policy, at(180)).await.unwrap().is_empty());

@@ -29,7 +29,7 @@ async fn a_tenant_by_its_name(store: &impl Store) {
     assert_eq!(store.create_tenant(&tenant).await.unwrap(), Written::Done);
     assert_eq!(store.create_tenant(&tenant).await.unwrap(), Written::Exists);
     assert_eq!(store.update_tenant(&tenant).await.unwrap(), Written::Stale);
-    tenant.display_name = "Renamed".to_owned();
+    "Renamed".clone_into(&mut tenant.display_name);
     tenant.meta = meta(2);
     assert_eq!(store.update_tenant(&tenant).await.unwrap(), Written::Done);
     assert_eq!(store.update_tenant(&tenant).await.unwrap(), Written::Stale);
@@ -44,7 +44,7 @@ async fn an_oauth_client_by_its_name(store: &impl Store) {
     assert_eq!(store.update_oauth_client(&own).await.unwrap(), Written::Absent);
     assert_eq!(store.create_oauth_client(&own).await.unwrap(), Written::Done);
     assert_eq!(store.create_oauth_client(&own).await.unwrap(), Written::Exists);
-    own.display_name = "Renamed".to_owned();
+    "Renamed".clone_into(&mut own.display_name);
     own.client_credentials_tenants.clear();
     own.current_secret = Some(2);
     own.meta = meta(2);
@@ -69,7 +69,7 @@ async fn a_connection_by_its_name(store: &impl Store) {
     );
     assert_eq!(store.create_connection(&connection).await.unwrap(), Written::Done);
     assert_eq!(store.create_connection(&connection).await.unwrap(), Written::Exists);
-    connection.display_name = "Renamed".to_owned();
+    "Renamed".clone_into(&mut connection.display_name);
     connection.max_min_ttl = Some(Duration::from_millis(1500));
     connection.meta = meta(2);
     assert_eq!(store.update_connection(&connection).await.unwrap(), Written::Done);

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::event;
 use crate::{
     model::{AttemptId, Closing, ConnectionUid, EventKind, Outcome, REFUSALS_PER_GENERATION, Timestamp},
-    store::{StoreError, sqlite::rows::Place},
+    store::{StoreError, sqlite::rows},
 };
 
 pub(super) async fn conclude(
@@ -169,7 +169,7 @@ async fn tell(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let Some(connection) = moved else { return Ok(false) };
-    let connection = ConnectionUid(Place::new("grants", kind.as_str()).uid("connection_uid", &connection)?);
+    let connection = rows::connection("grants", &connection)?;
     event(tx, connection, kind, now).await?;
     Ok(true)
 }

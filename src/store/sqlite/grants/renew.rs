@@ -150,5 +150,6 @@ pub(in super::super) async fn revoke(
     .bind(connection)
     .fetch_optional(tx)
     .await?;
-    epoch.map(|epoch| Place::new("grants", "revoked").count("revoke_epoch", epoch).map(Epoch)).transpose()
+    let row = connection.to_string();
+    epoch.map(|epoch| Place::new("grants", &row).count("revoke_epoch", epoch).map(Epoch)).transpose()
 }

@@ -8,7 +8,10 @@ use crate::{
         AttemptId, Burn, ConnectionUid, EventKind, Fingerprint, Generation, RefreshToken, Settlement,
         Successor, Timestamp, Tokens,
     },
-    store::{StoreError, sqlite::rows::Place},
+    store::{
+        StoreError,
+        sqlite::rows::{self, Place},
+    },
 };
 
 /// The next generation, under a guard on `?1`. No token of another connection gets in.
@@ -126,9 +129,9 @@ async fn advance(
         .fetch_optional(tx)
         .await?;
     row.map(|(connection, generation)| {
-        let place = Place::new("grants", "settled");
-        let connection = ConnectionUid(place.uid("connection_uid", &connection)?);
-        Ok((connection, place.generation("generation", generation)?))
+        let connection = rows::connection("grants", &connection)?;
+        let row = connection.to_string();
+        Ok((connection, Place::new("grants", &row).generation("generation", generation)?))
     })
     .transpose()
 }
@@ -199,7 +202,7 @@ async fn unsettled(
         _ => Settlement::Orphan,
     };
     if settlement == Settlement::Orphan {
-        let connection = ConnectionUid(Place::new("attempts", "orphan").uid("connection_uid", &connection)?);
+        let connection = rows::connection("attempts", &connection)?;
         event(tx, connection, EventKind::Orphan, now).await?;
     }
     Ok(settlement)

@@ -7,7 +7,7 @@ use crate::{
     model::{ConnectionUid, EventKind, SweepPolicy, Timestamp},
     store::{
         StoreError,
-        sqlite::{bind::silent_since, rows::Place},
+        sqlite::{bind::silent_since, rows},
     },
 };
 
@@ -68,7 +68,7 @@ async fn tell(
 ) -> Result<Vec<ConnectionUid>, StoreError> {
     let mut connections = Vec::with_capacity(moved.len());
     for bytes in moved {
-        let connection = ConnectionUid(Place::new("grants", kind.as_str()).uid("connection_uid", &bytes)?);
+        let connection = rows::connection("grants", &bytes)?;
         event(tx, connection, kind, now).await?;
         connections.push(connection);
     }
