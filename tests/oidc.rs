@@ -80,7 +80,7 @@ async fn a_strict_provider_never_sees_a_token_twice() {
         })
         .collect();
     while provider.state().await["refreshes"].as_u64().unwrap() < REFRESHES {
-        assert!(callers.iter().all(|caller| !caller.is_finished()), "a caller failed");
+        assert!(callers.iter().all(|caller| !caller.is_finished()), "a caller has failed, see above");
         assert!(
             started.elapsed() < Duration::from_mins(2),
             "the provider saw too few refreshes: {}",
@@ -239,48 +239,16 @@ impl Broker {
     async fn start(provider: &Provider) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let (token_endpoint, api) = (provider.fact("token_endpoint"), provider.fact("issuer"));
-        let config = format!(
-            "
-            environment = 'oidc'
-            listen = {{ grpc = '127.0.0.1:0', probes = '127.0.0.1:0' }}
-            database.path = {database:?}
-            keys.file = {keys:?}
-            refresh = {{ renew_after_share = 0.5 }}
-            egress.allow_private = ['127.0.0.0/8']
-            log.level = 'warn'
-            [identity]
-            allow_static_on_loopback = true
-            static = [{{ principal = 'test', token_file = {token:?}, roles = ['operator'] }}]
-            [[profiles]]
-            name = 'oidc'
-            client_auth = 'body'
-            rotation = 'rotating'
-            default_expires_in_s = {TOKEN_LIFE}
-            environments.test = {{ token_endpoint = '{token_endpoint}', api_base_uri = '{api}' }}
-            ",
-            database = path("broker.db"),
-            keys = path("broker.keys"),
-            token = path("operator.token"),
-        );
-        fs::write(path("broker.toml"), config).unwrap();
+        let run = |arguments: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_token-broker"));
+            command.args(arguments.split(' ')).current_dir(folder.path()).kill_on_drop(true);
+            command
+        };
+        fs::write(path("broker.toml"), configuration(provider)).unwrap();
         fs::write(path("operator.token"), OPERATOR).unwrap();
-        let made = Command::new(env!("CARGO_BIN_EXE_token-broker"))
-            .args(["keys", "generate", "--out"])
-            .arg(path("broker.keys"))
-            .stdout(Stdio::null())
-            .status();
+        let made = run("keys generate --out broker.keys").stdout(Stdio::null()).status();
         assert!(made.await.unwrap().success());
-
-        let mut process = Command::new(env!("CARGO_BIN_EXE_token-broker"))
-            .arg("serve")
-            .arg("--config")
-            .arg(path("broker.toml"))
-            .arg("--address-file")
-            .arg(path("addresses"))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut process = run("serve --config broker.toml --address-file addresses").spawn().unwrap();
         let addresses = loop {
             if let Ok(addresses) = fs::read(path("addresses")) {
                 break serde_json::from_slice::<Value>(&addresses).unwrap();
@@ -300,6 +268,31 @@ impl Broker {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(self.process.wait().await.unwrap().success(), "the broker did not stop in order");
     }
+}
+
+fn configuration(provider: &Provider) -> String {
+    format!(
+        "
+        environment = 'oidc'
+        listen = {{ grpc = '127.0.0.1:0', probes = '127.0.0.1:0' }}
+        database.path = 'broker.db'
+        keys.file = 'broker.keys'
+        refresh.renew_after_share = 0.5
+        egress.allow_private = ['127.0.0.0/8']
+        log.level = 'warn'
+        [identity]
+        allow_static_on_loopback = true
+        static = [{{ principal = 'test', token_file = 'operator.token', roles = ['operator'] }}]
+        [[profiles]]
+        name = 'oidc'
+        client_auth = 'body'
+        rotation = 'rotating'
+        default_expires_in_s = {TOKEN_LIFE}
+        environments.test = {{ token_endpoint = '{}', api_base_uri = '{}' }}
+        ",
+        provider.fact("token_endpoint"),
+        provider.fact("issuer"),
+    )
 }
 
 /// One request to the provider; its status and body.
