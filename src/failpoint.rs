@@ -53,7 +53,7 @@ impl Failpoints {
             .open(&stop.log)
             .and_then(|mut log| std::io::Write::write_all(&mut log, format!("{point}\n").as_bytes()));
         tracing::warn!(point, ok = line.is_ok(), "stopped at a failpoint");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -91,11 +91,7 @@ mod tests {
         assert_eq!(life.course(none, at(3600)), Course::ServeAndRenew);
         assert_eq!(life.course(none, at(5339)), Course::ServeAndRenew);
         assert_eq!(life.course(none, at(5340)), Course::Renew, "the margin is 60 s");
-        assert_eq!(
-            life.course(Duration::from_secs(1800), at(3600)),
-            Course::Renew,
-            "min_ttl beats the margin"
-        );
+        assert_eq!(life.course(Duration::from_mins(30), at(3600)), Course::Renew, "min_ttl beats the margin");
     }
 
     #[test]

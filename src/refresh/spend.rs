@@ -167,7 +167,7 @@ impl Refresher {
         match self.store.burn(connection, burn.clone(), self.clock.now()).await {
             Ok(applied) => return Ok(applied),
             Err(StoreError::Ambiguous(error)) => {
-                tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous")
+                tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous");
             }
             Err(error) => return Err(error.into()),
         }
