@@ -14,12 +14,11 @@ use crate::{
     config::{self, Config},
     failpoint::Failpoints,
     identity::{Authenticator, Principal, Role, StaticIdentity},
-    model::SweepPolicy,
     provider::{Egress, EgressSettings, Profile, Proxy, Resolver},
     refresh::{Directory, Parts, Refresher},
     rpc,
     seal::{KeyEncryptionKeys, Keyring},
-    store::{Grants as _, Store, sqlite::Sqlite},
+    store::{Store, sqlite::Sqlite},
     web,
 };
 
@@ -52,7 +51,7 @@ impl App {
         } = config;
         let clock = Clock::System;
         let keks = KeyEncryptionKeys::load(&keys.file).context("the key-encryption keys")?;
-        let store = open(&database.path, &refresh, &clock).await?;
+        let store = open(&database.path, &clock).await?;
         let keyring = Arc::new(Keyring::new(keks, store.clone(), environment));
         keyring.verify().await.context("the key file does not fit this database")?;
 
@@ -112,11 +111,9 @@ async fn sweep(refresher: Arc<Refresher>) -> anyhow::Result<()> {
 }
 
 /// The embedded database. Its lock proves that every holder of a dispatched token is gone.
-async fn open(path: &Path, refresh: &config::Refresh, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
+async fn open(path: &Path, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
     let store = Sqlite::open(path).await.with_context(|| format!("the database {}", path.display()))?;
-    let holders_are_gone =
-        SweepPolicy { holder_lost_after: Duration::ZERO, doubt_grace: refresh.doubt_grace };
-    let lost = store.sweep(holders_are_gone, clock.now()).await?;
+    let lost = store.orphan_dispatched(clock.now()).await?;
     if !lost.is_empty() {
         tracing::error!(grants = lost.len(), "a refresh was under way when the last process ended: in doubt");
     }

@@ -2,10 +2,10 @@
 //! `dev` they are nothing.
 
 /// The points in the order in which a refresh passes them.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 13] = [
     "started",
-    "permitted",
     "admitted",
+    "permitted",
     "ready",
     "connected",
     "before_burn",
@@ -16,7 +16,6 @@ pub const POINTS: [&str; 14] = [
     "before_settle",
     "settled",
     "before_wake",
-    "woken",
 ];
 
 /// Which point stops its task, if any.
@@ -54,7 +53,7 @@ impl Failpoints {
             .open(&stop.log)
             .and_then(|mut log| std::io::Write::write_all(&mut log, format!("{point}\n").as_bytes()));
         tracing::warn!(point, ok = line.is_ok(), "stopped at a failpoint");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -42,8 +42,9 @@ pub struct SendLimits {
 impl Connected {
     /// Speaks HTTP/1.1 over `stream`; nothing is sent yet.
     pub(super) async fn new(stream: Stream, endpoint: Url, clock: Clock) -> hyper::Result<Self> {
-        // A header that is not well-formed must not cost the pair in the body beside it.
+        // Headers that are malformed, or many, must not cost the pair in the body beside them.
         let (sender, connection) = Builder::new()
+            .max_headers(1000)
             .ignore_invalid_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)

@@ -126,3 +126,50 @@ impl std::fmt::Debug for Secret {
         write!(f, "Secret({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn body(clock: &Clock) -> OneShot {
+        OneShot::new(Zeroizing::new(b"token".to_vec()), Duration::from_secs(5), clock.clone())
+    }
+
+    fn poll(body: &mut OneShot) -> Option<Result<Bytes, Refusal>> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().expect("data"))),
+            Poll::Pending => panic!("the body is always ready"),
+        }
+    }
+
+    #[test]
+    fn leaves_once() {
+        let clock = Clock::manual(Timestamp::default());
+        let mut body = body(&clock);
+        let latch = body.latch();
+        assert!(!latch.handed() && body.size_hint().exact() == Some(5));
+        assert_eq!(poll(&mut body), Some(Ok(Bytes::from_static(b"token"))));
+        assert!(latch.handed() && body.is_end_stream() && !latch.seal());
+        assert_eq!(poll(&mut body), None);
+    }
+
+    #[test]
+    fn refuses_from_its_deadline_on() {
+        let clock = Clock::manual(Timestamp::default());
+        let mut body = body(&clock);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(poll(&mut body), Some(Err(Refusal)));
+        assert!(body.latch().late() && !body.latch().handed() && body.latch().seal());
+    }
+
+    #[test]
+    fn sealed_it_never_leaves() {
+        let mut body = body(&Clock::manual(Timestamp::default()));
+        assert!(body.latch().seal() && body.latch().seal());
+        assert_eq!(poll(&mut body), Some(Err(Refusal)));
+        assert!(!body.latch().handed() && !body.latch().late());
+    }
+}

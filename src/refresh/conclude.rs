@@ -80,7 +80,10 @@ impl Refresher {
     }
 
     fn keep(&self, ticket: crate::cache::Ticket, subject: &Subject, generation: Generation, issued: &Issued) {
-        let Some(token) = issued.access_token.clone() else { return };
+        let Some(token) = issued.access_token.clone() else {
+            // What is in memory belongs to the generation before.
+            return self.cache.remove(&subject.connection.name.to_string());
+        };
         let ends = issued.refresh_token.is_none() && subject.rotates();
         let state = if ends { State::ReauthRequired { attempt: None } } else { State::Idle };
         let life = Life::new(issued.issued_at, issued.expires_at, &self.settings);

@@ -87,15 +87,11 @@ mod tests {
     fn a_token_is_served_then_renewed_behind_then_waited_for() {
         let life = Life::new(at(0), at(5400), &config::Refresh::default());
         let none = Duration::ZERO;
-        assert_eq!(life.course(none, at(3599)), Course::Serve);
-        assert_eq!(life.course(none, at(3600)), Course::ServeAndRenew);
+        assert_eq!(life.course(none, at(3600)), Course::Serve);
+        assert_eq!(life.course(none, at(3602)), Course::ServeAndRenew);
         assert_eq!(life.course(none, at(5339)), Course::ServeAndRenew);
         assert_eq!(life.course(none, at(5340)), Course::Renew, "the margin is 60 s");
-        assert_eq!(
-            life.course(Duration::from_secs(1800), at(3600)),
-            Course::Renew,
-            "min_ttl beats the margin"
-        );
+        assert_eq!(life.course(Duration::from_mins(30), at(3602)), Course::Renew, "min_ttl beats the margin");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Refresher {
             return Ok(Landing::Skipped);
         };
         self.reach("permitted").await;
-        let Some(due) = self.due(&subject, why).await? else { return Ok(Landing::Done) }; // somebody was faster
+        let Some(due) = self.due(&subject, why).await? else { return Ok(self.moved_on(&name)) }; // somebody was faster
         let ready = self.ready(&subject, due, &mut pass).await?; // keys, connection, TLS: a failure costs nothing
         self.reach("connected").await;
         self.refuse_while_draining()?;
@@ -185,6 +185,12 @@ impl Refresher {
     #[must_use]
     pub const fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// There is a newer generation than the one that was to be replaced: memory must not hide it.
+    fn moved_on(&self, name: &ConnectionName) -> Landing {
+        self.cache.remove(&name.to_string());
+        Landing::Done
     }
 
     fn refuse_while_draining(&self) -> Result<(), Refusal> {

@@ -89,6 +89,7 @@ impl Refresher {
     ) -> Result<Ready, Refusal> {
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
         let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        self.reach("ready").await;
         let connected = self.connect(subject, pass).await?;
         Ok(Ready { generation: due.generation, sealer, secret, connected })
     }
@@ -107,6 +108,9 @@ impl Refresher {
     /// Burns the token, then reads it: in this order, or it could be sent twice.
     pub(super) async fn burn(&self, subject: &Subject, ready: Ready, why: Why) -> Result<Spend, Refusal> {
         let Ready { generation, sealer, secret, connected } = ready;
+        if connected.is_closed() {
+            return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
+        }
         let connection = subject.connection.uid;
         let attempt = AttemptId(vault::new_uid());
         let mut nonce = Nonce([0; 32]);
@@ -163,7 +167,7 @@ impl Refresher {
         match self.store.burn(connection, burn.clone(), self.clock.now()).await {
             Ok(applied) => return Ok(applied),
             Err(StoreError::Ambiguous(error)) => {
-                tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous")
+                tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous");
             }
             Err(error) => return Err(error.into()),
         }

@@ -91,12 +91,15 @@ impl Standing {
     }
 }
 
+/// A standing that can be watched, of one version of one client's secret.
+type BySecret = HashMap<(OauthClientUid, u32), Arc<watch::Sender<Standing>>>;
+
 /// The standings of all secret versions.
 #[derive(Debug)]
 pub struct Standings {
     settings: Breaker,
     clock: Clock,
-    by_secret: Mutex<HashMap<(OauthClientUid, u32), Arc<watch::Sender<Standing>>>>,
+    by_secret: Mutex<BySecret>,
 }
 
 /// The right to spend through an OAuth client. A trial's pass must bring an answer home; dropped without one,

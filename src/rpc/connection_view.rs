@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// State, generation and the access token's end, for show.
+#[derive(Clone, Copy)]
 pub(super) struct AccessView {
     state: WireState,
     generation: Generation,

@@ -111,7 +111,7 @@ mod tests {
             let wire = format!("ERROR_REASON_{}", name(reason));
             assert!(ErrorReason::from_str_name(&wire).is_some(), "{wire} is not in reason.proto");
         }
-        let in_contract = (1..).take_while(|number| ErrorReason::try_from(*number).is_ok()).count();
+        let in_contract = (1..1000).take_while(|number| ErrorReason::try_from(*number).is_ok()).count();
         assert_eq!(in_contract, Reason::ALL.len());
     }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::fixtures::{self, access, at, attempt, burn, connection, furnish, new_pair, nonce, token};
 
-const CASES: u32 = 500;
+const CASES: u32 = 400;
 const STEPS: std::ops::Range<usize> = 40..60;
 const NAMES: u8 = 3;
 const ATTEMPTS: u8 = 24;
@@ -123,17 +123,17 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (target(), fresh(), offset()).prop_map(|(t, w, g)| Op::Burn(t, w, g)),
         2 => (which(), 0..ATTEMPTS).prop_map(|(w, n)| Op::Take(w, n)),
         2 => (target(), which(), offset()).prop_map(|(t, w, g)| Op::Resolve(t, w, g)),
-        6 => (which(), life(), refresh()).prop_map(|(w, a, r)| Op::Settle(w, a, r)),
-        8 => (which(), ending()).prop_map(|(w, e)| Op::Conclude(w, e)),
+        5 => (which(), life(), refresh()).prop_map(|(w, a, r)| Op::Settle(w, a, r)),
+        12 => (which(), ending()).prop_map(|(w, e)| Op::Conclude(w, e)),
         4 => (which(), pause()).prop_map(|(w, window)| Op::Permit(w, window)),
-        4 => (target(), select(vec![-1, 0, 1, 1, 1, 1, 2, 5]), offset(), 0..TOKENS)
+        3 => (target(), select(vec![-1, 0, 1, 1, 1, 1, 2, 5]), offset(), 0..TOKENS)
             .prop_map(|(t, g, e, n)| Op::Reauthorise(t, g, e, n)),
-        2 => target().prop_map(Op::Revoke),
+        1 => target().prop_map(Op::Revoke),
         2 => (target(), option::of(which())).prop_map(|(t, w)| Op::Quarantine(t, w)),
-        4 => (target(), fresh(), offset(), option::weighted(0.2, 0..TOKENS), refresh())
+        2 => (target(), fresh(), offset(), option::weighted(0.2, 0..TOKENS), refresh())
             .prop_map(|(t, w, g, p, r)| Op::Adopt(t, w, g, p, r)),
         3 => (pause(), pause()).prop_map(|(lost, grace)| Op::Sweep(lost, grace)),
-        4 => pause().prop_map(Op::Wait),
+        6 => pause().prop_map(Op::Wait),
     ]
 }
 

@@ -1,5 +1,4 @@
 //! The command line, without a broker, and with one that is a few lines long.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod arguments;
 mod calls;

@@ -16,6 +16,7 @@ on_every_store! {
     a_new_pair_starts_a_new_rotation,
     a_held_token_is_refused,
     a_spent_token_is_refused,
+    the_predecessor_of_a_replayed_settle_is_refused,
     a_revocation_wins,
     the_ciphertexts_go_with_a_revocation,
 }
@@ -101,6 +102,21 @@ async fn a_spent_token_is_refused(store: &impl Store) {
     store.revoke(one, at(11)).await.unwrap();
     let free = store.reauthorise(two, new_pair(2, 0, token(13)), at(12)).await.unwrap();
     assert_eq!(free, Reauthorised::Done(Generation(2)), "its only attempt was not sent");
+}
+
+/// Its attempt freed the slot, so only the grant remembers the token.
+async fn the_predecessor_of_a_replayed_settle_is_refused(store: &impl Store) {
+    furnish(store).await;
+    let (one, two) = (connected(store, 1).await, connected(store, 2).await);
+    store.burn(one, burn(1, 1), at(1)).await.unwrap();
+    store.conclude(attempt(1), Closing::Unknown, at(2)).await.unwrap();
+    store.permit_replay(attempt(1), at(100), at(3)).await.unwrap();
+    store.settle(attempt(1), rotated(12), at(4)).await.unwrap();
+    let known = store.reauthorise(two, new_pair(2, 0, token(11)), at(5)).await.unwrap();
+    assert_eq!(known, Reauthorised::TokenKnown);
+    store.reauthorise(one, new_pair(3, 0, token(13)), at(6)).await.unwrap();
+    let free = store.reauthorise(two, new_pair(2, 0, token(11)), at(7)).await.unwrap();
+    assert_eq!(free, Reauthorised::Done(Generation(2)), "a new rotation has no predecessor");
 }
 
 async fn a_revocation_wins(store: &impl Store) {

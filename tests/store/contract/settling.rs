@@ -21,6 +21,7 @@ on_every_store! {
     a_missing_successor_ends_the_grant,
     an_unchanged_token_stays,
     a_replayed_attempt_settles_from_idle_and_waits_for_a_successor,
+    a_replayed_attempt_waits_whatever_its_successor_does,
     adopt_takes_what_the_database_forgot,
     adopt_keeps_what_does_not_descend,
 }
@@ -152,6 +153,23 @@ async fn a_replayed_attempt_settles_from_idle_and_waits_for_a_successor(store: &
     let grant = store.grant(uid).await.unwrap().unwrap();
     assert_eq!((grant.state, grant.spend_before), (State::Idle, None));
     assert_eq!(outcomes(store, uid).await, [Some(Outcome::NotSent), Some(Outcome::ReplayPermitted)]);
+}
+
+async fn a_replayed_attempt_waits_whatever_its_successor_does(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    store.burn(uid, burn(1, 1), at(1)).await.unwrap();
+    store.conclude(attempt(1), Closing::Unknown, at(2)).await.unwrap();
+    store.permit_replay(attempt(1), at(100), at(3)).await.unwrap();
+    store.burn(uid, burn(2, 1), at(4)).await.unwrap();
+    for closing in [Closing::Unknown, Closing::Rejected] {
+        store.conclude(attempt(2), closing, at(5)).await.unwrap();
+        assert_eq!(store.settle(attempt(1), rotated(12), at(6)).await.unwrap(), Settlement::Waits);
+    }
+    store.reauthorise(uid, new_pair(2, 0, token(13)), at(7)).await.unwrap();
+    assert_eq!(store.settle(attempt(1), rotated(12), at(8)).await.unwrap(), Settlement::Orphan);
+    store.quarantine(uid, None, at(9)).await.unwrap();
+    assert_eq!(store.settle(attempt(1), rotated(12), at(10)).await.unwrap(), Settlement::Kept);
 }
 
 async fn adopt_takes_what_the_database_forgot(store: &impl Store) {

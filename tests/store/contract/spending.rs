@@ -44,6 +44,8 @@ async fn a_burn_waits_for_not_before(store: &impl Store) {
     assert!(store.conclude(attempt(1), refused, at(2)).await.unwrap());
     assert!(!store.burn(uid, burn(2, 1), at(9)).await.unwrap());
     assert!(store.burn(uid, burn(2, 1), at(10)).await.unwrap());
+    store.conclude(attempt(2), Closing::NotSent, at(10)).await.unwrap();
+    assert_eq!(store.grant(uid).await.unwrap().unwrap().not_before, Some(at(10)), "a release keeps it");
 }
 
 async fn nothing_burns_without_a_grant(store: &impl Store) {

@@ -258,7 +258,7 @@ fn a_burst_does_not_pin_its_memory() {
     let mut task = Task::new(Socket::default());
     assert_eq!(task.cork.gathered.capacity(), 0);
     assert!(task.read().is_pending());
-    done(task.write(&[0; LIMIT]));
+    done(task.write(&vec![0; LIMIT]));
     done(task.flush());
     assert!(task.read().is_pending());
     assert!(task.cork.gathered.capacity() <= KEEP);

@@ -53,7 +53,7 @@ pub(super) async fn settle(
             OR (a.outcome = 'replay_permitted' AND grants.state = 'idle' AND grants.generation = a.generation)))"
     ));
     let Some((connection, generation)) = advance(tx, statement.bind(attempt), tokens).await? else {
-        return unsettled(tx, attempt, now).await;
+        return unsettled(tx, attempt, tokens, now).await;
     };
     close(tx, attempt, now).await?;
     reauth_where_missing(tx, connection, tokens, now).await?;
@@ -165,6 +165,7 @@ async fn reauth_where_missing(
 async fn unsettled(
     tx: &mut SqliteConnection,
     attempt: AttemptId,
+    tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Settlement, StoreError> {
     sqlx::query(
@@ -185,13 +186,14 @@ async fn unsettled(
             WHEN a.outcome IS NULL THEN 'kept' -- quarantined, or the token of another connection
             WHEN a.outcome <> 'replay_permitted' THEN 'orphan'
             WHEN g.state = 'quarantined' THEN 'kept'
-            WHEN g.generation <> a.generation THEN 'orphan'
-            WHEN g.state IN ('dispatched', 'in_doubt', 'reauth_required') THEN 'waits'
-            WHEN g.state = 'idle' THEN 'kept' -- the token of another connection
+            WHEN g.generation = a.generation AND g.state IN ('dispatched', 'in_doubt', 'reauth_required') THEN 'waits'
+            WHEN g.generation = a.generation AND g.state = 'idle' THEN 'kept' -- the token of another connection
+            WHEN ?2 IS NULL OR g.fingerprint = ?2 OR g.predecessor = ?2 THEN 'ignored' -- settled before
             ELSE 'orphan' END
         FROM attempts a JOIN grants g USING (connection_uid) WHERE a.attempt_id = ?1",
     )
     .bind(attempt)
+    .bind(rotated(tokens).map(|token| token.fingerprint))
     .fetch_optional(&mut *tx)
     .await?;
     let Some((connection, answer)) = row else { return Ok(Settlement::Unknown) };
