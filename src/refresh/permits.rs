@@ -88,9 +88,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{
-            Connection, ConnectionUid, Generation, GrantType, Meta, OauthClient, TenantUid, Timestamp,
-        },
+        model::{Connection, ConnectionUid, Generation, GrantType, Meta, OauthClient, TenantUid, Timestamp},
         provider::Profile,
     };
 
