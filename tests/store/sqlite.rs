@@ -285,6 +285,21 @@ async fn the_database_refuses_whoever_asks() {
     assert_eq!(older.rows_affected(), 2, "retention may");
 }
 
+/// With the trigger gone that keeps a grant from it, as after an accident at a console.
+#[tokio::test]
+async fn a_spent_token_is_not_burnt_although_its_grant_is_idle() {
+    let directory = directory();
+    let path = directory.path().join("broker.db");
+    let store = lived_in(&path).await;
+    let mut console = console(&path).await;
+    console.execute("DROP TRIGGER grants_idle").await.unwrap();
+    let idle = "UPDATE grants SET state = 'idle', attempt_id = NULL, since = NULL WHERE generation = 3";
+    assert_eq!(console.execute(idle).await.unwrap().rows_affected(), 1);
+    let one = connection("c1", 1).uid;
+    assert!(!store.burn(one, burn(4, 3), at(4)).await.unwrap());
+    assert_eq!(state(&store, one).await, State::Idle);
+}
+
 /// With its triggers gone and the burn's guard bypassed, the index alone is left.
 #[tokio::test]
 async fn the_index_refuses_a_second_spend() {
