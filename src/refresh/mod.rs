@@ -109,6 +109,9 @@ impl Refresher {
     async fn refresh(&self, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
+        if self.due(&subject, why).await?.is_none() {
+            return Ok(Landing::Done); // nothing is sent in vain, not even the secret's proof
+        }
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
         let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {
