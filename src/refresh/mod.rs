@@ -12,7 +12,7 @@ use crate::{
     config,
     error::{Reason, Refusal},
     failpoint::Failpoints,
-    model::{ConnectionName, ConnectionUid, Generation, OauthClientUid},
+    model::{ConnectionName, ConnectionUid, Generation, GrantType, OauthClientUid},
     provider::{Egress, classify},
     seal::Keyring,
     store::Store,
@@ -70,6 +70,15 @@ enum Destination {
     Grant(ConnectionUid),
     /// The next client-credentials token of an OAuth client.
     Lease(OauthClientUid),
+}
+
+impl Destination {
+    const fn of(subject: &Subject) -> Self {
+        match subject.connection.grant_type {
+            GrantType::AuthorizationCode => Self::Grant(subject.connection.uid),
+            GrantType::ClientCredentials => Self::Lease(subject.client.uid),
+        }
+    }
 }
 
 /// How a flight ended, for all who waited for it.
