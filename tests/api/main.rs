@@ -1,0 +1,10 @@
+//! The public contract, as its callers see it, and bad input of every kind. Each test has a broker, a simulated
+//! provider, a folder and ports of its own; child processes only where the process itself is the subject.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod caller;
+mod child;
+mod refusal;
+mod rejected;
+mod token;
+mod world;
