@@ -4,7 +4,11 @@
 
 mod caller;
 mod child;
+mod import;
+mod lease;
 mod refusal;
 mod rejected;
+mod states;
+mod tamper;
 mod token;
 mod world;
