@@ -2,12 +2,17 @@
 //! provider, a folder and ports of its own; child processes only where the process itself is the subject.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod caller;
 mod child;
+mod crud;
 mod import;
 mod lease;
+mod names;
+mod pages;
 mod refusal;
 mod rejected;
+mod secrets;
 mod states;
 mod tamper;
 mod token;
