@@ -2,6 +2,7 @@
 //! provider, a folder and ports of its own; child processes only where the process itself is the subject.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod access;
 mod audit;
 mod caller;
 mod child;
