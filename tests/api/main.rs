@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod access;
+mod answers;
 mod audit;
 mod caller;
+mod canary;
 mod child;
 mod cli;
 mod crud;
