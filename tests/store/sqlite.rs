@@ -1,9 +1,19 @@
 //! What is `SQLite`'s own: the file, its lock, its versions, and what the database refuses whoever asks.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use token_broker::{
+    audit::Auditor,
+    clock::Clock,
+    error::Reason,
     model::{Closing, ConnectionUid, EventKind, Generation, Sealed, SecretVersion, State},
     store::{
         Audit as _, AuditEntry, Connections as _, Grants as _, OauthClients as _, StoreError,
@@ -159,6 +169,21 @@ async fn a_closed_store_is_unavailable() {
     let uid = ConnectionUid(uuid::Uuid::from_u128(1));
     assert!(matches!(store.burn(uid, burn(1, 1), at(1)).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.grant(uid).await, Err(StoreError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn nothing_is_done_whose_intent_cannot_be_noted() {
+    let directory = directory();
+    let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
+    store.close().await;
+    let (auditor, done) = (Auditor::new(Arc::new(store), Clock::System), AtomicBool::new(false));
+    let work = async {
+        done.store(true, Ordering::SeqCst);
+        Ok(())
+    };
+    let refused = auditor.audited("static:admin", "delete", "tenants/t1", work).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::StoreUnavailable);
+    assert!(!done.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
