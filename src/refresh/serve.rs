@@ -113,6 +113,7 @@ impl Refresher {
         tokio::time::timeout(self.settings.caller_wait, landed)
             .await
             .unwrap_or_else(|_| Err(in_progress()))?;
+        self.reach("woken").await;
         match self.hold(&subject.connection.name).await? {
             Holding::Token(entry) if entry.generation > why.generation => Ok(entry),
             Holding::Token(entry) => Err(state_refusal(entry.state).unwrap_or_else(in_progress)),

@@ -89,6 +89,7 @@ impl Refresher {
     ) -> Result<Ready, Refusal> {
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
         let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        self.reach("ready").await;
         let connected = self.connect(subject, pass).await?;
         Ok(Ready { generation: due.generation, sealer, secret, connected })
     }
