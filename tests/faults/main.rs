@@ -11,3 +11,4 @@ mod harness;
 mod kill_matrix;
 mod provider;
 
+mod trace;

@@ -126,8 +126,12 @@ impl Launch {
                 // `-D`: the broker stays our child, and is what signals reach.
                 let mut strace = Command::new("strace");
                 strace.args(["-D", "-f", "-tt", "-yy", "-s", "4096", "-o"]).arg(trace);
-                strace.args(["-e", "trace=fsync,fdatasync,pwrite64,sendto,write,writev,sendmsg"]);
-                strace.args(["-e", "trace=connect,recvfrom,read,recvmsg,readv"]).arg(broker);
+                let calls = [
+                    "fsync,fdatasync,pwrite64,connect",
+                    "sendto,write,writev,sendmsg",
+                    "recvfrom,read,recvmsg,readv",
+                ];
+                strace.arg("-e").arg(format!("trace={}", calls.join(","))).arg(broker);
                 strace
             }
         };
