@@ -115,6 +115,7 @@ impl Refresher {
         tokio::time::timeout(self.settings.caller_wait, landed)
             .await
             .unwrap_or_else(|_| Err(in_progress()))?;
+        self.reach("woken").await;
         self.after(subject, why.generation, in_progress).await
     }
 
