@@ -1,5 +1,7 @@
 //! Who may what (P3): every RPC of the contract, asked by everybody.
 
+use std::fmt::Write as _;
+
 use prost::Message as _;
 use token_broker::config::Identity;
 use token_broker_proto::v1::{GetAccessTokenRequest, connection::GrantType};
@@ -168,7 +170,7 @@ async fn reflected(caller: &Caller) -> String {
         client.server_reflection_info(futures_util::stream::iter(requests)).await.unwrap().into_inner();
     let mut seen = String::new();
     while let Some(answer) = answers.message().await.unwrap() {
-        seen += &format!("{answer:?}");
+        let _ = write!(seen, "{answer:?}");
     }
     seen
 }

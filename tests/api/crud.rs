@@ -225,12 +225,12 @@ async fn update_tenant(
         etag: etag.to_owned(),
         ..Default::default()
     };
-    let request = UpdateTenantRequest { tenant: Some(tenant), update_mask: mask(paths) };
+    let request = UpdateTenantRequest { tenant: Some(tenant), update_mask: Some(mask(paths)) };
     Ok(world.operator.tenants().update_tenant(request).await?.into_inner())
 }
 
 async fn update_client(world: &World, client: OAuthClient, paths: &[&str]) -> Result<OAuthClient, Status> {
-    let request = UpdateOAuthClientRequest { oauth_client: Some(client), update_mask: mask(paths) };
+    let request = UpdateOAuthClientRequest { oauth_client: Some(client), update_mask: Some(mask(paths)) };
     Ok(world.operator.clients().update_o_auth_client(request).await?.into_inner())
 }
 
@@ -239,10 +239,10 @@ async fn update_connection(
     connection: Connection,
     paths: &[&str],
 ) -> Result<Connection, Status> {
-    let request = UpdateConnectionRequest { connection: Some(connection), update_mask: mask(paths) };
+    let request = UpdateConnectionRequest { connection: Some(connection), update_mask: Some(mask(paths)) };
     Ok(world.operator.connections().update_connection(request).await?.into_inner())
 }
 
-fn mask(paths: &[&str]) -> Option<FieldMask> {
-    Some(FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() })
+fn mask(paths: &[&str]) -> FieldMask {
+    FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() }
 }

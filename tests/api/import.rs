@@ -87,13 +87,13 @@ async fn a_token_that_a_deleted_connection_has_spent_is_refused_everywhere() {
 #[tokio::test]
 async fn a_token_that_was_never_spent_is_spent_once_wherever_it_goes() {
     let world = two_tenants().await;
-    let (deleted, replaced) = (world.authorise().refresh_token, world.authorise().refresh_token);
+    let (deleted, displaced) = (world.authorise().refresh_token, world.authorise().refresh_token);
     world.import(MAIN, &deleted).await.unwrap();
     delete(&world, MAIN).await;
     world.create(MAIN, CLIENT, GrantType::AuthorizationCode).await.unwrap();
-    world.import(OTHER, &replaced).await.unwrap();
+    world.import(OTHER, &displaced).await.unwrap();
     world.import(OTHER, &world.authorise().refresh_token).await.unwrap();
-    for (name, token) in [(OTHER, deleted), (FOREIGN, replaced)] {
+    for (name, token) in [(OTHER, deleted), (FOREIGN, displaced)] {
         world.import(name, &token).await.unwrap();
         world.refresh(name).await.unwrap();
         known_everywhere(&world, &token).await;
@@ -117,8 +117,8 @@ async fn an_import_ends_doubt() {
     let world = World::new().await;
     let lost = world.authorise();
     world.import(MAIN, &lost.refresh_token).await.unwrap();
-    let lose = Fault::new(FaultKind::Reset).at(Phase::AfterProcessing).on(Target::grant(&lost.grant_id));
-    world.simulator.inject(lose);
+    let silence = Fault::new(FaultKind::Reset).at(Phase::AfterProcessing);
+    world.simulator.inject(silence.on(Target::grant(&lost.grant_id)));
     assert_eq!(reason(world.token(MAIN).await), "REFRESH_IN_DOUBT");
     // Not with the token that is in doubt.
     assert_eq!(reason(world.import(MAIN, &lost.refresh_token).await), "TOKEN_ALREADY_KNOWN");

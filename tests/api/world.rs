@@ -35,7 +35,7 @@ pub(crate) const CLIENT: &str = "tenants/acme/oauthClients/app";
 /// A connection of the tenant `acme`.
 pub(crate) const MAIN: &str = "tenants/acme/connections/main";
 /// A guard against hanging, never a measure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Everything that a test has.
 pub(crate) struct World {
