@@ -95,7 +95,7 @@ impl Reason {
             Self::InvalidArgument => "the request is not valid",
             Self::NotFound => "no such resource",
             Self::AlreadyExists => "the resource exists already",
-            Self::TokenAlreadyKnown => "the broker holds, or held, this refresh token already",
+            Self::TokenAlreadyKnown => "the broker holds this refresh token already, or has presented it",
             Self::EtagMismatch => "the resource has changed since it was read",
             Self::DeadlineExceeded => "the deadline has passed",
             Self::Internal => "internal error",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Landing, Life, Refresher, Subject, spend::Holding};
+use super::{Destination, Landing, Life, Refresher, Subject, spend::Holding};
 use crate::{
     cache::Entry,
     error::{Reason, Refusal},
@@ -87,6 +87,12 @@ impl Refresher {
         let ends = issued.refresh_token.is_none() && subject.rotates();
         let state = if ends { State::ReauthRequired { attempt: None } } else { State::Idle };
         let life = Life::new(issued.issued_at, issued.expires_at, &self.settings);
+        let now = self.clock.now();
+        if life.remaining(now).is_zero() {
+            // The attack it stops: a provider whose tokens end at once, and a refresh with every call.
+            let pause = Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause);
+            self.setbacks.note(Destination::of(subject), &pause, now);
+        }
         let facts = (token, issued.token_type.clone(), issued.scopes.clone());
         let entry = Entry::new(Arc::new(subject.clone()), generation, life, state, facts);
         self.cache.put(ticket, &Arc::new(entry));
