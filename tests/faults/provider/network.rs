@@ -23,7 +23,7 @@ struct Case {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_out_of_reach_costs_nothing() {
-    let simulator = start_simulator().await;
+    let simulator = start_simulator(7).await;
     let origin = simulator.oauth_base(procore_simulator::Environment::Sandbox);
     let origin = origin.trim_start_matches("http://");
     let (ours, strangers) = (Authority::new(), Authority::new());
