@@ -124,6 +124,9 @@ impl Refresher {
         };
         let body_deadline = self.clock.since_boot() + self.settings.body_deadline;
         self.reach("before_burn").await;
+        if connected.is_closed() {
+            return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
+        }
         if !self.burn_committed(subject, burn).await? {
             return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));
         }

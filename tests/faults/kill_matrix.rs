@@ -81,12 +81,12 @@ async fn row(point: Point) -> Row {
                 let before = world.presentations().len();
                 world.simulator.hold_token_requests(hold);
                 let calls: Vec<_> = calls.collect();
-                let held = || world.presentations().len() - before;
-                until("the provider holds every refresh", async || held() >= AT_ONCE).await;
+                let received = || world.presentations().len() - before;
+                until("the provider holds every refresh", async || received() >= AT_ONCE).await;
                 gone(broker, calls).await;
                 // What was only received is processed now, with nobody there to hear of it.
                 world.simulator.release();
-                held()
+                received()
             }
         };
     }

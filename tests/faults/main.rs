@@ -7,8 +7,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![expect(clippy::print_stdout, reason = "the tables are for people")]
 
+mod callers;
+mod endings;
+mod fleet;
 mod harness;
 mod kill_matrix;
 mod provider;
-
 mod trace;

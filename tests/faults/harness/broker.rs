@@ -7,7 +7,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::{Child, Command},
+};
 
 use super::{Caller, guarded, until};
 
@@ -29,6 +33,7 @@ pub struct Broker {
     log: PathBuf,
     /// Where gRPC is served.
     pub grpc: SocketAddr,
+    probes: SocketAddr,
 }
 
 impl Broker {
@@ -48,8 +53,9 @@ impl Broker {
             .stderr(log)
             .kill_on_drop(true);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        let (credential, grpc) = (credential.to_owned(), ([127, 0, 0, 1], 0).into());
-        let mut broker = Self { child, credential, log: path, grpc };
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut broker =
+            Self { child, credential: credential.to_owned(), log: path, grpc: nowhere, probes: nowhere };
         until("a broker serves", async || {
             let ended = broker.child.try_wait().unwrap();
             assert!(ended.is_none(), "the broker ended, {ended:?}:\n{}", broker.log());
@@ -58,7 +64,8 @@ impl Broker {
         .await;
         let text = std::fs::read(&addresses).unwrap();
         let addresses = serde_json::from_slice::<serde_json::Value>(&text).unwrap();
-        broker.grpc = addresses["grpc"].as_str().unwrap().parse().unwrap();
+        let at = |name: &str| addresses[name].as_str().unwrap().parse().unwrap();
+        (broker.grpc, broker.probes) = (at("grpc"), at("probes"));
         broker
     }
 
@@ -71,6 +78,15 @@ impl Broker {
     pub async fn kill(mut self) {
         self.signal(Signal::KILL);
         guarded("a killed broker is gone", self.child.wait()).await.unwrap();
+    }
+
+    /// Whether it wants to be called.
+    pub async fn is_ready(&self) -> bool {
+        let mut probe = TcpStream::connect(self.probes).await.unwrap();
+        probe.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        answer.split_whitespace().nth(1) == Some("200")
     }
 
     /// SIGTERM.

@@ -62,9 +62,10 @@ impl World {
                 continue;
             }
             explained(&known, grant);
-            match seen.iter().any(|seen| generation(&known, seen) == last_spent(grant)) {
-                true => verdict.lost += 1,
-                false => verdict.in_vain += 1,
+            if seen.iter().any(|seen| generation(&known, seen) == last_spent(grant)) {
+                verdict.lost += 1;
+            } else {
+                verdict.in_vain += 1;
             }
         }
         let all: usize = simulators.iter().map(|simulator| presentations(simulator).len()).sum();
@@ -151,4 +152,92 @@ fn explained(known: &Known, grant: &Grant) {
         _ => false,
     };
     assert!(explained, "{}: lost without an explanation: {grant:?}", known.name);
+}
+
+/// The checker must be able to say no.
+mod doctored {
+    use procore_simulator::{Environment, Outcome};
+
+    use super::{Attempt, Grant, Known, Presentation, account, explained};
+
+    fn known() -> Known {
+        let [name, grant_id, refresh_token] = ["c", "g", "t"].map(str::to_owned);
+        Known { name, grant_id, first: 1, at: 0, reachable: true, refresh_token }
+    }
+
+    fn presented(at_ms: i64) -> Presentation {
+        Presentation {
+            seq: 1,
+            at_ms,
+            environment: Environment::Sandbox,
+            client_id: None,
+            grant_type: Some("refresh_token".to_owned()),
+            token_fingerprint: None,
+            token_id: None,
+            grant_id: Some("g".to_owned()),
+            generation: Some(0),
+            known: true,
+            first_presentation: true,
+            outcome: Outcome::Rotated,
+            issued_fingerprint: None,
+            fault: None,
+            remote: ([127, 0, 0, 1], 1).into(),
+            continues: None,
+        }
+    }
+
+    /// A grant at generation 1, whose attempts were recorded at second 1 and came to this.
+    fn grant(state: &str, outcomes: &[Option<&str>]) -> Grant {
+        let attempt = |outcome: Option<&str>| Attempt {
+            id: "a".to_owned(),
+            generation: 1,
+            dispatched_at: 1_000_000,
+            outcome: outcome.map(str::to_owned),
+        };
+        let (attempt, attempts) = (Some("a".to_owned()), outcomes.iter().copied().map(attempt).collect());
+        Grant {
+            generation: 1,
+            state: state.to_owned(),
+            attempt,
+            not_before: None,
+            attempts,
+            events: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_frees_the_token_once() {
+        account(&known(), &grant("in_doubt", &[Some("refused"), None]), &[presented(2000), presented(3000)]);
+        explained(&known(), &grant("in_doubt", &[None]));
+    }
+
+    #[test]
+    #[should_panic(expected = "I1")]
+    fn a_second_presentation_is_noticed() {
+        account(&known(), &grant("in_doubt", &[None]), &[presented(2000), presented(3000)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "I2")]
+    fn a_presentation_of_what_was_not_sent_is_noticed() {
+        account(&known(), &grant("idle", &[Some("not_sent")]), &[presented(2000)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "I2")]
+    fn a_presentation_without_a_record_is_noticed() {
+        account(&known(), &grant("idle", &[]), &[presented(2000)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "before it was recorded")]
+    fn a_presentation_before_its_record_is_noticed() {
+        account(&known(), &grant("in_doubt", &[None]), &[presented(999)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "lost without an explanation")]
+    fn an_unexplained_loss_is_noticed() {
+        explained(&known(), &grant("reauth_required", &[Some("not_sent")]));
+    }
 }

@@ -31,8 +31,6 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// Waits for a future.
 pub async fn guarded<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(GUARD, future).await {
-        Ok(done) => done,
-        Err(_) => panic!("it did not come to this: {what}"),
-    }
+    let done = tokio::time::timeout(GUARD, future).await;
+    done.unwrap_or_else(|_| panic!("it did not come to this: {what}"))
 }

@@ -76,7 +76,7 @@ pub fn profile(simulator: &Simulator) -> Profile {
 impl World {
     /// A world whose broker is configured as `change` says.
     pub async fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let simulator = start_simulator().await;
+        let simulator = start_simulator(7).await;
         let profile = profile(&simulator);
         Self::with(simulator, vec![profile], change)
     }
@@ -223,9 +223,9 @@ impl App {
     }
 }
 
-/// A simulator with tokens that live long: no test here waits for an expiry.
-pub async fn start_simulator() -> Arc<Simulator> {
-    let simulator = Simulator::start(procore_simulator::Config { seed: 7, ..Default::default() }).await;
+/// A simulator with tokens that live long: no test here waits for an expiry. Another seed, other tokens.
+pub async fn start_simulator(seed: u64) -> Arc<Simulator> {
+    let simulator = Simulator::start(procore_simulator::Config { seed, ..Default::default() }).await;
     let simulator = simulator.unwrap();
     simulator.knobs(|knobs| knobs.access_ttl = 86_400);
     Arc::new(simulator)

@@ -23,18 +23,15 @@ pub struct Host {
     /// Where it listens, or does not.
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    _serving: JoinSet<()>,
-    _sockets: Vec<TcpStream>,
-    _bound: Option<TcpSocket>,
+    _kept: Box<dyn Send>,
 }
 
 /// Certificates, all from one authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Host {
-    fn new(address: SocketAddr) -> Self {
-        let (connections, serving) = (Arc::default(), JoinSet::new());
-        Self { address, connections, _serving: serving, _sockets: Vec::new(), _bound: None }
+    fn new(address: SocketAddr, kept: impl Send + 'static) -> Self {
+        Self { address, connections: Arc::default(), _kept: Box::new(kept) }
     }
 
     async fn accepting<F>(ip: Ipv4Addr, script: impl Fn(TcpStream) -> F + Send + 'static) -> Self
@@ -42,24 +39,23 @@ impl Host {
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
-        let mut host = Self::new(listener.local_addr().unwrap());
-        let connections = host.connections.clone();
-        host._serving.spawn(async move {
+        let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let (mut serving, taken) = (JoinSet::new(), connections.clone());
+        serving.spawn(async move {
             let mut scripts = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.fetch_add(1, Ordering::SeqCst);
+                taken.fetch_add(1, Ordering::SeqCst);
                 scripts.spawn(script(stream));
             }
         });
-        host
+        Self { connections, ..Self::new(address, serving) }
     }
 
     /// Nobody listens.
     pub fn closed() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let host = Self::new(socket.local_addr().unwrap());
-        Self { _bound: Some(socket), ..host }
+        Self::new(socket.local_addr().unwrap(), socket)
     }
 
     /// Its queue is full: it swallows every packet.
@@ -67,18 +63,13 @@ impl Host {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();
-        let mut host = Self::new(listener.local_addr().unwrap());
-        let address = host.address;
-        while let Ok(connected) =
-            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
-        {
-            host._sockets.push(connected.unwrap());
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        let patience = Duration::from_millis(300);
+        while let Ok(queued) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            queue.push(queued.unwrap());
         }
-        host._serving.spawn(async move {
-            let _listener = listener;
-            std::future::pending().await
-        });
-        host
+        Self::new(address, (listener, queue))
     }
 
     /// It takes what comes and says nothing.

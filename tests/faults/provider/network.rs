@@ -14,6 +14,9 @@ use crate::harness::{Caller, World, profile, reason, start_simulator, table};
 /// Where there is no way to ask for the harmless proof first: the refresh itself must meet the fault.
 const BARE: &str = "bare";
 
+/// The reset may come before the burn, before the token has left, or after it: nobody knows then.
+const RACY: &str = "RST on accept";
+
 struct Case {
     group: &'static str,
     name: &'static str,
@@ -23,7 +26,7 @@ struct Case {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_out_of_reach_costs_nothing() {
-    let simulator = start_simulator().await;
+    let simulator = start_simulator(7).await;
     let origin = simulator.oauth_base(procore_simulator::Environment::Sandbox);
     let origin = origin.trim_start_matches("http://");
     let (ours, strangers) = (Authority::new(), Authority::new());
@@ -45,7 +48,7 @@ async fn a_provider_out_of_reach_costs_nothing() {
         case("F19", "TLS: another host", at("https", &misnamed)),
         case("F19", "TLS: unknown authority", at("https", &untrusted)),
         case("F19", "TLS: silence", at("https", &silent)),
-        case("F20", "RST on accept", at("http", &resetting)),
+        case("F20", RACY, at("http", &resetting)),
         Case { heard: "a token", ..case("-", "TLS: all is well", at("https", &good)) },
     ];
     let profiles = vec![profile(&simulator), bare(&cases)];
@@ -64,7 +67,8 @@ async fn a_provider_out_of_reach_costs_nothing() {
     }
     table("F18, F19: out of reach", HEADER, rows.iter().map(Row::cells));
     for (row, case) in rows.iter().zip(&cases) {
-        assert_eq!(row.heard, case.heard, "{}", row.name);
+        let doubtful = row.name == RACY && row.heard == "REFRESH_IN_DOUBT";
+        assert!(doubtful || row.heard == case.heard, "{row:?}");
         assert_eq!(row.presentations, usize::from(case.heard == "a token"), "{}", row.name);
     }
     assert_eq!(private.connections(), 0, "a private address was connected to");
@@ -89,7 +93,7 @@ fn bare(cases: &[Case]) -> Profile {
 }
 
 async fn play(world: &World, caller: &Caller, index: usize, case: &Case) -> Row {
-    let id = format!("row-{index}");
+    let (id, racy) = (format!("row-{index}"), case.name == RACY);
     let mut app = world.app_at(caller, &world.simulator, &id, (BARE, &id), false).await;
     if case.heard != "a token" {
         app = app.unreachable();
@@ -103,15 +107,14 @@ async fn play(world: &World, caller: &Caller, index: usize, case: &Case) -> Row 
             .refresh(known.name())
             .await
             .map_or_else(|status| reason(&status), |_| "a token".to_owned());
-        let doubtful = case.name == "RST on accept" && again == "REFRESH_IN_DOUBT";
-        assert!(doubtful || again == case.heard, "{}: {again}", case.name);
+        assert!(again == case.heard || (racy && again == "REFRESH_IN_DOUBT"), "{}: {again}", case.name);
     }
     let standing = caller.standing(&app.name).await;
     let misnamed = case.name == "TLS: another host";
-    assert_eq!(standing.breaker() == Breaker::Open, misnamed, "{}: {standing:?}", case.name);
     assert_eq!(standing.cause == "tls_name", misnamed, "{}: {standing:?}", case.name);
+    assert!(racy || (standing.breaker() == Breaker::Open) == misnamed, "{}: {standing:?}", case.name);
     let inspected = caller.inspect(known.name()).await;
-    if case.heard != "a token" && case.name != "RST on accept" {
+    if case.heard != "a token" && !racy {
         assert!(inspected.attempts.is_empty(), "{}: a token was burnt", case.name);
     }
     Row { group: case.group, name: case.name.to_owned(), presentations, heard, state: inspected.grant_state }

@@ -33,16 +33,14 @@ fn verdict(trace: &str) -> Result<(), String> {
 
 fn without(line: &str) -> String {
     assert_eq!(TRACE.matches(line).count(), 1, "{line}");
-    TRACE.lines().filter(|text| !text.contains(line)).map(|text| format!("{text}\n")).collect()
+    TRACE.lines().filter(|text| !text.contains(line)).flat_map(|text| [text, "\n"]).collect()
 }
 
 /// Moves a line behind another.
 fn moved(line: &str, behind: &str) -> String {
-    let text = TRACE.lines().find(|text| text.contains(line)).unwrap();
-    without(line)
-        .lines()
-        .map(|kept| if kept.contains(behind) { format!("{kept}\n{text}\n") } else { format!("{kept}\n") })
-        .collect()
+    let moving = TRACE.lines().find(|text| text.contains(line)).unwrap();
+    let follow = |text: &str| if text.contains(behind) { [moving, "\n"].concat() } else { String::new() };
+    without(line).lines().flat_map(|text| [text.to_owned(), "\n".to_owned(), follow(text)]).collect()
 }
 
 #[test]
