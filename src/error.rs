@@ -125,6 +125,10 @@ impl Reason {
             Self::TokenAlreadyKnown => Some(
                 "obtain a new refresh token by a new authorisation; the same one must not be spent twice",
             ),
+            Self::AppNotConnected => Some("have the account's administrator connect the app"),
+            Self::ConnectionPaused => Some("an operator should resume the connection"),
+            Self::ConnectionRevoked => Some("have the tenant authorise a new connection"),
+            Self::ResourceInUse => Some("delete what refers to it first"),
             Self::StoreUnavailable => Some("the platform team should look at the broker's database"),
             Self::KeyUnavailable => Some("the platform team should look at the broker's keys"),
             Self::Unauthenticated => Some("send `authorization: Bearer <credential>`"),

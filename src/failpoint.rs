@@ -2,7 +2,7 @@
 //! `dev` they are nothing.
 
 /// The points in the order in which a refresh passes them.
-pub const POINTS: [&str; 13] = [
+pub const POINTS: [&str; 14] = [
     "started",
     "admitted",
     "permitted",
@@ -16,6 +16,7 @@ pub const POINTS: [&str; 13] = [
     "before_settle",
     "settled",
     "before_wake",
+    "woken",
 ];
 
 /// Which point stops its task, if any.
@@ -30,20 +31,25 @@ pub struct Failpoints {
 struct Stop {
     at: String,
     log: std::path::PathBuf,
+    panic: bool,
 }
 
 #[cfg(feature = "dev")]
 impl Failpoints {
     /// `TOKEN_BROKER_FAILPOINT` names the point, `TOKEN_BROKER_FAILPOINT_LOG` a file that gets a line whenever
-    /// a task stops there.
+    /// a task stops there. With `TOKEN_BROKER_FAILPOINT_ACTION=panic` it panics instead.
     #[must_use]
     pub fn from_env() -> Self {
         let stop =
             std::env::var("TOKEN_BROKER_FAILPOINT").ok().zip(std::env::var_os("TOKEN_BROKER_FAILPOINT_LOG"));
-        Self { stop: stop.map(|(at, log)| Stop { at, log: log.into() }) }
+        let panic = std::env::var_os("TOKEN_BROKER_FAILPOINT_ACTION").is_some_and(|action| action == "panic");
+        Self { stop: stop.map(|(at, log)| Stop { at, log: log.into(), panic }) }
     }
 
     /// Passes, or stops here for ever.
+    ///
+    /// # Panics
+    /// Where a test wants it.
     pub async fn reach(&self, point: &'static str) {
         debug_assert!(POINTS.contains(&point), "an unlisted failpoint");
         let Some(stop) = self.stop.as_ref().filter(|stop| stop.at == point) else { return };
@@ -53,6 +59,7 @@ impl Failpoints {
             .open(&stop.log)
             .and_then(|mut log| std::io::Write::write_all(&mut log, format!("{point}\n").as_bytes()));
         tracing::warn!(point, ok = line.is_ok(), "stopped at a failpoint");
+        assert!(!stop.panic, "at the failpoint {point}");
         std::future::pending::<()>().await;
     }
 }

@@ -152,7 +152,8 @@ pub async fn run(tool: Tool, client: &ClientArgs) -> ExitCode {
 /// Says what went wrong with a broker that did not start, or did not stop well.
 #[must_use]
 pub fn complain(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(io::stderr(), "token-broker: {error:#}");
+    // Some errors from below end in line breaks of their own.
+    let _ = writeln!(io::stderr(), "token-broker: {}", format!("{error:#}").trim_end());
     ExitCode::from(2)
 }
 

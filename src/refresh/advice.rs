@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use token_broker_proto::v1;
 
-use crate::model::State;
+use crate::{
+    error::{Reason, Refusal},
+    model::State,
+};
 
 /// See `tokenbroker.v1.Advice`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,19 @@ pub enum Cause {
     Quarantined,
     /// A better token could not be had now.
     RenewalUnavailable,
+}
+
+impl Cause {
+    /// Why there is nothing better than the token at hand.
+    #[must_use]
+    pub const fn of(refusal: &Refusal) -> Self {
+        match refusal.reason {
+            Reason::RefreshInDoubt => Self::RefreshInDoubt,
+            Reason::ReauthorizationRequired => Self::ReauthorizationRequired,
+            Reason::Quarantined => Self::Quarantined,
+            _ => Self::RenewalUnavailable,
+        }
+    }
 }
 
 impl Advice {

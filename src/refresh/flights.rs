@@ -62,6 +62,13 @@ where
     }
 }
 
+impl<K: Eq + Hash, T> Flights<K, T> {
+    /// Whether one is on its way.
+    pub(super) fn under_way(&self, key: &K) -> bool {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}
+
 /// Takes a flight off the board, also where its task panics.
 struct Landed<K: Eq + Hash, T> {
     key: K,

@@ -63,11 +63,7 @@ impl Refresher {
     pub async fn refresh_now(self: &Arc<Self>, name: &ConnectionName) -> Result<Generation, Refusal> {
         let subject = Arc::new(self.directory.subject(name).await?);
         let generation = self.current_generation(&subject).await?;
-        let destination = match subject.connection.grant_type {
-            GrantType::AuthorizationCode => Destination::Grant(subject.connection.uid),
-            GrantType::ClientCredentials => Destination::Lease(subject.client.uid),
-        };
-        self.setbacks.clear(&destination);
+        self.setbacks.clear(&Destination::of(&subject));
         let entry = self.next(&subject, Why { cause: Cause::Operator, generation }).await?;
         Ok(entry.generation)
     }

@@ -12,7 +12,7 @@ use crate::{
     config,
     error::{Reason, Refusal},
     failpoint::Failpoints,
-    model::{ConnectionName, ConnectionUid, Generation, OauthClientUid},
+    model::{ConnectionName, ConnectionUid, Generation, GrantType, OauthClientUid},
     provider::{Egress, classify},
     seal::Keyring,
     store::Store,
@@ -72,6 +72,15 @@ enum Destination {
     Lease(OauthClientUid),
 }
 
+impl Destination {
+    const fn of(subject: &Subject) -> Self {
+        match subject.connection.grant_type {
+            GrantType::AuthorizationCode => Self::Grant(subject.connection.uid),
+            GrantType::ClientCredentials => Self::Lease(subject.client.uid),
+        }
+    }
+}
+
 /// How a flight ended, for all who waited for it.
 #[derive(Clone, Debug)]
 enum Landing {
@@ -109,6 +118,9 @@ impl Refresher {
     async fn refresh(&self, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
+        if self.due(&subject, why).await?.is_none() {
+            return Ok(Landing::Done); // nothing is sent in vain, not even the secret's proof
+        }
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
         let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {

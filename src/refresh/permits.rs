@@ -81,3 +81,96 @@ impl Permits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        model::{Connection, ConnectionUid, Generation, GrantType, Meta, OauthClient, TenantUid, Timestamp},
+        provider::Profile,
+    };
+
+    /// A connection of an OAuth client at the sandbox or in production: two hosts.
+    fn subject(client: u128, environment: &str) -> Subject {
+        let profile = Profile::procore();
+        let endpoints = profile.environments[environment].clone();
+        let now = Timestamp::default();
+        let meta = Meta { revision: 1, created_at: now, updated_at: now };
+        let client = OauthClient {
+            name: "oauthClients/app".parse().unwrap(),
+            uid: OauthClientUid(Uuid::from_u128(client)),
+            display_name: String::new(),
+            provider: profile.name.clone(),
+            environment: environment.to_owned(),
+            client_id: "client".to_owned(),
+            client_credentials_tenants: Vec::new(),
+            current_secret: Some(1),
+            meta: meta.clone(),
+        };
+        let connection = Connection {
+            name: "tenants/acme/connections/main".parse().unwrap(),
+            uid: ConnectionUid(Uuid::nil()),
+            tenant_uid: TenantUid(Uuid::nil()),
+            display_name: String::new(),
+            oauth_client: client.name.clone(),
+            grant_type: GrantType::AuthorizationCode,
+            account_id: "1".to_owned(),
+            max_min_ttl: None,
+            generation_floor: Generation(0),
+            meta,
+        };
+        Subject {
+            connection,
+            client,
+            profile: Arc::new(profile),
+            endpoints,
+            api_base_uri: String::new(),
+            request_headers: Vec::new(),
+            endpoint: [0; 32],
+        }
+    }
+
+    fn permits(per_client: u32, per_host: u32, all: u32) -> Permits {
+        Permits::new(&config::Refresh {
+            in_flight_per_client: per_client,
+            in_flight_per_host: per_host,
+            in_flight: all,
+            ..config::Refresh::default()
+        })
+    }
+
+    /// One permit is out for client 1 at the sandbox: is there room for these others?
+    async fn room(permits: &Permits) -> [bool; 3] {
+        let first = permits.acquire(&subject(1, "sandbox"), Urgency::Early).await;
+        let mut room = [false; 3];
+        for (room, (client, environment)) in
+            room.iter_mut().zip([(1, "production"), (2, "sandbox"), (2, "production")])
+        {
+            *room = permits.acquire(&subject(client, environment), Urgency::Early).await.is_some();
+        }
+        drop(first);
+        assert!(permits.acquire(&subject(1, "sandbox"), Urgency::Early).await.is_some(), "given back");
+        room
+    }
+
+    #[tokio::test]
+    async fn each_cap_is_for_itself() {
+        assert_eq!(room(&permits(1, 9, 9)).await, [false, true, true], "of a client");
+        assert_eq!(room(&permits(9, 1, 9)).await, [true, false, true], "of a host");
+        assert_eq!(room(&permits(9, 9, 1)).await, [false, false, false], "of the process");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_at_one_cap_takes_no_place_at_another() {
+        let permits = permits(1, 9, 2);
+        let sandbox = subject(1, "sandbox");
+        let first = permits.acquire(&sandbox, Urgency::Expired).await;
+        let mut waiting = std::pin::pin!(permits.acquire(&sandbox, Urgency::Expired));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert!(permits.acquire(&subject(2, "sandbox"), Urgency::Early).await.is_some());
+        drop(first);
+        assert!(waiting.await.is_some(), "its turn has come");
+    }
+}

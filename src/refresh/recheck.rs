@@ -7,23 +7,24 @@ use std::{
     time::Duration,
 };
 
-use super::{Advice, AdviceCause, Cause, Refresher, Vended, Why};
+use super::{Advice, AdviceCause, Cause, Destination, Refresher, Vended, Why, serve::never_issued};
 use crate::{
     cache::Entry,
     error::{Reason, Refusal},
-    model::{ConnectionUid, Generation, GrantType, Timestamp},
+    model::{GrantType, Timestamp},
     provider::TokenInfo,
 };
 
-/// What was found out, by connection.
+/// What was found out, by grant, or by lease: what one of its connections reported, all did.
 #[derive(Debug, Default)]
 pub(super) struct Rechecks {
-    found: Mutex<HashMap<ConnectionUid, Arc<tokio::sync::Mutex<Option<Finding>>>>>,
+    found: Mutex<HashMap<Destination, Arc<tokio::sync::Mutex<Option<Finding>>>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Finding {
-    generation: Generation,
+    /// Of the grant, or of the lease.
+    generation: u64,
     at: Timestamp,
     verdict: TokenInfo,
 }
@@ -41,7 +42,7 @@ impl Refresher {
             return self.serve(entry, min_ttl).await;
         }
         if rejected > entry.generation.0 {
-            return Err(Refusal::field("rejected_generation", "this generation was never issued"));
+            return Err(never_issued());
         }
         let (verdict, fresh) = self.find_out(&entry).await;
         match verdict {
@@ -49,44 +50,58 @@ impl Refresher {
             TokenInfo::Unknown => {
                 Ok(Vended { entry, advice: Some(Advice::new(AdviceCause::TokenUnverified)) })
             }
-            // Found dead a moment ago, and its successor did not come: not again before the interval is over.
-            TokenInfo::Dead if !fresh => {
-                Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.recheck_interval))
-            }
             TokenInfo::Dead => {
-                let why = Why { cause: Cause::Rejected, generation: entry.generation };
-                let next = self.next(&entry.subject, why).await?;
+                let next = if fresh || self.flights.under_way(&Destination::of(&entry.subject)) {
+                    self.next(&entry.subject, rejection(&entry)).await?
+                } else {
+                    // Found dead a moment ago. Where its successor has not come: not again before the interval
+                    // is over.
+                    let patience = self.settings.recheck_interval;
+                    let not_again = || Refusal::retry(Reason::ProviderUnavailable, patience);
+                    self.after(&entry.subject, entry.generation, not_again).await?
+                };
                 Ok(Vended { advice: Advice::of_state(next.state), entry: next })
             }
         }
     }
 
     /// The provider's word on a token, and whether it was asked just now.
-    async fn find_out(&self, entry: &Entry) -> (TokenInfo, bool) {
+    async fn find_out(self: &Arc<Self>, entry: &Entry) -> (TokenInfo, bool) {
         let slot = {
             let mut found = self.rechecks.found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.entry(entry.subject.connection.uid).or_default().clone()
+            found.entry(Destination::of(&entry.subject)).or_default().clone()
+        };
+        let generation = match entry.subject.connection.grant_type {
+            GrantType::AuthorizationCode => entry.generation.0,
+            GrantType::ClientCredentials => entry.generation.0 - entry.subject.connection.generation_floor.0,
         };
         // One asks, the others wait for what it finds.
         let mut slot = slot.lock().await;
         let now = self.clock.now();
         if let Some(finding) = slot.as_ref()
-            && finding.generation == entry.generation
             && now.since(finding.at) < self.settings.recheck_interval
         {
-            return (finding.verdict, false);
+            if finding.generation == generation {
+                return (finding.verdict, false);
+            }
+            // The attack it stops: a consumer that reports each generation as it comes, and burns one refresh
+            // token after the other.
+            if token_info(entry).is_none() {
+                return (TokenInfo::Unknown, false);
+            }
         }
         let verdict = self.ask_about(entry).await;
-        *slot = Some(Finding { generation: entry.generation, at: now, verdict });
+        *slot = Some(Finding { generation, at: now, verdict });
+        if verdict == TokenInfo::Dead {
+            // Before anybody else gets to see the verdict: whoever does finds its flight, and joins it.
+            drop(self.renew(&entry.subject, rejection(entry)));
+        }
         (verdict, true)
     }
 
-    /// Without a token-info endpoint the report is believed: one refresh per generation and interval.
+    /// Without a token-info endpoint the report is believed: one refresh per interval.
     async fn ask_about(&self, entry: &Entry) -> TokenInfo {
-        if entry.subject.connection.grant_type == GrantType::ClientCredentials {
-            return TokenInfo::Dead;
-        }
-        let Some(endpoint) = &entry.subject.endpoints.token_info else { return TokenInfo::Dead };
+        let Some(endpoint) = token_info(entry) else { return TokenInfo::Dead };
         match self.egress.connect(endpoint).await {
             Ok(connected) => connected.token_info(&entry.token, self.settings.caller_wait).await,
             Err(error) => {
@@ -95,4 +110,14 @@ impl Refresher {
             }
         }
     }
+}
+
+fn rejection(entry: &Entry) -> Why {
+    Why { cause: Cause::Rejected, generation: entry.generation }
+}
+
+/// Where to ask about a token. A client-credentials token is renewed without asking: nothing is burnt for it.
+fn token_info(entry: &Entry) -> Option<&url::Url> {
+    let asked = entry.subject.connection.grant_type == GrantType::AuthorizationCode;
+    entry.subject.endpoints.token_info.as_ref().filter(|_| asked)
 }

@@ -46,11 +46,11 @@ impl Refresher {
         demand: &Demand,
     ) -> Result<Vended, Refusal> {
         match self.hold(name).await? {
-            Holding::None(subject, generation, state) => self.first(&subject, generation, state).await,
+            Holding::None(subject, generation, state) => {
+                self.first(&subject, generation, state, demand).await
+            }
             Holding::Token(entry) => {
-                if demand.min_ttl > entry.max_min_ttl() {
-                    return Err(Refusal::field("min_ttl", format!("at most {:?} here", entry.max_min_ttl())));
-                }
+                within_limit(&entry, demand.min_ttl)?;
                 match demand.rejected_generation {
                     Some(rejected) => self.recheck(entry, rejected, demand.min_ttl).await,
                     None => self.serve(entry, demand.min_ttl).await,
@@ -81,8 +81,10 @@ impl Refresher {
                 let why = Why { cause: Cause::Expired, generation: entry.generation };
                 match self.next(&entry.subject, why).await {
                     Ok(next) => Ok(self.as_is(next, min_ttl, None)),
+                    // By the clock as it is now: the token may have ended while its caller waited.
                     Err(refusal)
-                        if entry.life.remaining(now) > Duration::ZERO && self.may_still_serve(&refusal) =>
+                        if entry.life.remaining(self.clock.now()) > Duration::ZERO
+                            && self.may_still_serve(&refusal) =>
                     {
                         Ok(self.as_is(entry, min_ttl, Some(&refusal)))
                     }
@@ -113,23 +115,31 @@ impl Refresher {
         tokio::time::timeout(self.settings.caller_wait, landed)
             .await
             .unwrap_or_else(|_| Err(in_progress()))?;
+        self.reach("woken").await;
+        self.after(subject, why.generation, in_progress).await
+    }
+
+    /// The token after this generation, where it has come; else why it has not, as far as the state tells.
+    pub(super) async fn after(
+        &self,
+        subject: &Subject,
+        generation: Generation,
+        otherwise: impl FnOnce() -> Refusal,
+    ) -> Result<Arc<Entry>, Refusal> {
         match self.hold(&subject.connection.name).await? {
-            Holding::Token(entry) if entry.generation > why.generation => Ok(entry),
-            Holding::Token(entry) => Err(state_refusal(entry.state).unwrap_or_else(in_progress)),
-            Holding::None(_, _, state) => Err(state.and_then(state_refusal).unwrap_or_else(in_progress)),
+            Holding::Token(entry) if entry.generation > generation => Ok(entry),
+            Holding::Token(entry) => Err(state_refusal(entry.state).unwrap_or_else(otherwise)),
+            Holding::None(_, _, state) => Err(state.and_then(state_refusal).unwrap_or_else(otherwise)),
         }
     }
 
     /// Joins or starts the flight to a connection's next token.
-    fn renew(
+    pub(super) fn renew(
         self: &Arc<Self>,
         subject: &Arc<Subject>,
         why: Why,
     ) -> Result<super::flights::Seat<Landing>, Refusal> {
-        let destination = match subject.connection.grant_type {
-            GrantType::AuthorizationCode => Destination::Grant(subject.connection.uid),
-            GrantType::ClientCredentials => Destination::Lease(subject.client.uid),
-        };
+        let destination = Destination::of(subject);
         if let Some(setback) = self.setbacks.current(&destination, self.clock.now()) {
             return Err(setback);
         }
@@ -156,6 +166,7 @@ impl Refresher {
         subject: &Arc<Subject>,
         generation: Generation,
         state: Option<State>,
+        demand: &Demand,
     ) -> Result<Vended, Refusal> {
         match (subject.connection.grant_type, state) {
             (GrantType::AuthorizationCode, None) => return Err(Refusal::new(Reason::AuthorizationPending)),
@@ -167,7 +178,11 @@ impl Refresher {
             }
             (GrantType::ClientCredentials, _) => {}
         }
+        if demand.rejected_generation.is_some_and(|rejected| rejected > generation.0) {
+            return Err(never_issued());
+        }
         let entry = self.next(subject, Why { cause: Cause::Expired, generation }).await?;
+        within_limit(&entry, demand.min_ttl)?;
         Ok(Vended { advice: Advice::of_state(entry.state), entry })
     }
 
@@ -212,7 +227,8 @@ impl Refresher {
         let retry_after = refusal.and_then(|refusal| refusal.retry_after);
         let advice = Advice::of_state(entry.state)
             .or_else(|| {
-                (short_lived || refusal.is_some()).then(|| Advice::new(AdviceCause::RenewalUnavailable))
+                let cause = refusal.map_or(AdviceCause::RenewalUnavailable, AdviceCause::of);
+                (short_lived || refusal.is_some()).then(|| Advice::new(cause))
             })
             .map(|advice| Advice { short_lived, retry_after, ..advice });
         Vended { entry, advice }
@@ -223,6 +239,18 @@ impl Refresher {
     fn may_still_serve(&self, refusal: &Refusal) -> bool {
         !matches!(refusal.reason, Reason::ConnectionRevoked | Reason::NotFound | Reason::PermissionDenied)
     }
+}
+
+/// More than the connection allows cannot be had, however often it is asked for.
+fn within_limit(entry: &Entry, min_ttl: Duration) -> Result<(), Refusal> {
+    if min_ttl > entry.max_min_ttl() {
+        return Err(Refusal::field("min_ttl", format!("at most {:?} here", entry.max_min_ttl())));
+    }
+    Ok(())
+}
+
+pub(super) fn never_issued() -> Refusal {
+    Refusal::field("rejected_generation", "this generation was never issued")
 }
 
 /// Why there will be no token in this state; a refresh under way is none.

@@ -31,7 +31,9 @@ impl OAuthClientService for Admin {
         request: Request<CreateOAuthClientRequest>,
     ) -> Result<Response<Wire>, Status> {
         let resource = |request: &CreateOAuthClientRequest| {
-            format!("{}/oauthClients/{}", request.parent, request.oauth_client_id)
+            // A shared client has no parent, and no slash before its name.
+            let name = format!("{}/oauthClients/{}", request.parent, request.oauth_client_id);
+            name.trim_start_matches('/').to_owned()
         };
         self.audited(request, "OAuthClientService.CreateOAuthClient", resource, |this, request| async move {
             let wanted = request.oauth_client.unwrap_or_default();

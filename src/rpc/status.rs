@@ -1,7 +1,7 @@
 //! The only map from a refusal to gRPC. Codes are chosen so that a client's default retry policy does the right
 //! thing; details are `google.rpc` messages that a program can branch on. Inner error text never gets here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -10,6 +10,9 @@ use crate::error::{Reason, Refusal};
 
 /// `google.rpc.ErrorInfo.domain`.
 pub const DOMAIN: &str = "tokenbroker";
+
+/// When to try again, where nobody knows better.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The gRPC code of a reason.
 #[must_use]
@@ -79,7 +82,8 @@ pub const fn name(reason: Reason) -> &'static str {
 pub fn status(refusal: Refusal) -> Status {
     let Refusal { reason, retry_after, field } = refusal;
     let mut details = ErrorDetails::with_error_info(name(reason), DOMAIN, HashMap::new());
-    if let Some(after) = retry_after {
+    let transient = matches!(code(reason), Code::Unavailable | Code::ResourceExhausted);
+    if let Some(after) = retry_after.or(transient.then_some(PATIENCE)) {
         details.set_retry_info(Some(after));
     }
     if let Some(help) = reason.help() {
@@ -119,9 +123,9 @@ mod tests {
     fn a_client_that_retries_by_code_does_the_right_thing() {
         assert_eq!(code(Reason::RefreshInProgress), Code::Unavailable);
         assert_eq!(code(Reason::ReauthorizationRequired), Code::FailedPrecondition);
-        let status = status(Refusal::retry(Reason::RefreshInProgress, std::time::Duration::from_secs(2)));
+        let status = status(Refusal::retry(Reason::RefreshInProgress, Duration::from_secs(2)));
         let details = status.get_error_details();
         assert_eq!(details.error_info().unwrap().reason, "REFRESH_IN_PROGRESS");
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(std::time::Duration::from_secs(2)));
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(2)));
     }
 }

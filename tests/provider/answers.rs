@@ -369,6 +369,22 @@ async fn redirects_are_never_followed() {
     assert_eq!(other.connections(), 0);
 }
 
+/// What is kept for later may be lost just when it is used, and a client that keeps it is tempted to send again.
+#[tokio::test]
+async fn every_request_has_a_connection_of_its_own() {
+    let server = Server::new(|mut peer| async move {
+        while peer.request().await {
+            peer.write(&ok(PAIR)).await;
+        }
+    })
+    .await;
+    for sent in 1..=3 {
+        let answer = refresh(&server).await;
+        assert!(matches!(answer, Answer::Complete { .. }), "{answer:?}");
+        assert_eq!((server.presentations(), server.connections()), (sent, sent));
+    }
+}
+
 // === token info ===
 
 #[tokio::test]

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use token_broker::provider::{
     Answer, ConnectError, Egress, EgressSettings, InvalidEgress, Resolver, Signal, TripCause,
 };
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
     self, IMPATIENT, PATIENT, Server, at, blackhole, certified, connect_to, ok, request, resolver, settings,
@@ -145,6 +147,27 @@ async fn over_tls(names: &[&str], last_year: i32, trusted: bool) -> Result<Answe
 async fn tls_works_with_a_private_root() {
     let answer = over_tls(&["provider.test"], 2100, true).await.unwrap();
     assert!(matches!(answer, Answer::Complete { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_prefers_http_2_is_spoken_to_in_http_1() {
+    let (root, acceptor) = certified(&["provider.test"], 2100);
+    let mut config = ServerConfig::clone(acceptor.config());
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (tell, mut agreed) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::new(move |peer| {
+        let (acceptor, tell) = (acceptor.clone(), tell.clone());
+        async move {
+            let peer = peer.tls(&acceptor).await.unwrap();
+            tell.send(peer.stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)).unwrap();
+        }
+    })
+    .await;
+    let (resolver, _) = resolver(vec![vec![server.address]]);
+    let settings = EgressSettings { resolver, extra_roots: vec![root], ..settings() };
+    let _connected = connect_to(settings, "https://provider.test/oauth/token").await.unwrap();
+    assert_eq!(agreed.recv().await.unwrap().unwrap(), b"http/1.1");
 }
 
 #[tokio::test]

@@ -1,9 +1,19 @@
 //! What is `SQLite`'s own: the file, its lock, its versions, and what the database refuses whoever asks.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use token_broker::{
+    audit::Auditor,
+    clock::Clock,
+    error::Reason,
     model::{Closing, ConnectionUid, EventKind, Generation, Sealed, SecretVersion, State},
     store::{
         Audit as _, AuditEntry, Connections as _, Grants as _, OauthClients as _, StoreError,
@@ -162,6 +172,21 @@ async fn a_closed_store_is_unavailable() {
 }
 
 #[tokio::test]
+async fn nothing_is_done_whose_intent_cannot_be_noted() {
+    let directory = directory();
+    let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
+    store.close().await;
+    let (auditor, done) = (Auditor::new(Arc::new(store), Clock::System), AtomicBool::new(false));
+    let work = async {
+        done.store(true, Ordering::SeqCst);
+        Ok(())
+    };
+    let refused = auditor.audited("static:admin", "delete", "tenants/t1", work).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::StoreUnavailable);
+    assert!(!done.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
 async fn deleted_ciphertexts_leave_the_files() {
     let directory = directory();
     let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
@@ -283,6 +308,21 @@ async fn the_database_refuses_whoever_asks() {
     }
     let older = console.execute("DELETE FROM attempts WHERE generation < 3").await.unwrap();
     assert_eq!(older.rows_affected(), 2, "retention may");
+}
+
+/// With the trigger gone that keeps a grant from it, as after an accident at a console.
+#[tokio::test]
+async fn a_spent_token_is_not_burnt_although_its_grant_is_idle() {
+    let directory = directory();
+    let path = directory.path().join("broker.db");
+    let store = lived_in(&path).await;
+    let mut console = console(&path).await;
+    console.execute("DROP TRIGGER grants_idle").await.unwrap();
+    let idle = "UPDATE grants SET state = 'idle', attempt_id = NULL, since = NULL WHERE generation = 3";
+    assert_eq!(console.execute(idle).await.unwrap().rows_affected(), 1);
+    let one = connection("c1", 1).uid;
+    assert!(!store.burn(one, burn(4, 3), at(4)).await.unwrap());
+    assert_eq!(state(&store, one).await, State::Idle);
 }
 
 /// With its triggers gone and the burn's guard bypassed, the index alone is left.

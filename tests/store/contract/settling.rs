@@ -16,6 +16,8 @@ on_every_store! {
     settle_of_nobody_knows_what,
     settle_after_another_rotation_is_an_orphan,
     settle_after_a_revocation_is_an_orphan,
+    settle_of_an_open_attempt_from_before_a_revocation_is_an_orphan,
+    settle_of_a_closed_attempt_is_an_orphan,
     settle_in_quarantine_is_kept,
     settle_with_the_token_of_another_is_kept,
     a_missing_successor_ends_the_grant,
@@ -92,6 +94,28 @@ async fn settle_after_a_revocation_is_an_orphan(store: &impl Store) {
     assert_eq!(outcomes(store, uid).await, [Some(Outcome::Superseded)]);
     assert_eq!(state(store, uid).await, State::Revoked);
     assert_eq!(told(store, uid).await, [(1, EventKind::Revoked), (1, EventKind::Orphan)]);
+}
+
+/// Revoked, authorised anew and dispatched again, while the old attempt was still open.
+async fn settle_of_an_open_attempt_from_before_a_revocation_is_an_orphan(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    store.burn(uid, burn(1, 1), at(1)).await.unwrap();
+    store.revoke(uid, at(2)).await.unwrap();
+    store.reauthorise(uid, new_pair(2, 1, token(15)), at(3)).await.unwrap();
+    assert!(store.burn(uid, burn(2, 2), at(4)).await.unwrap());
+    assert_eq!(store.settle(attempt(1), rotated(12), at(5)).await.unwrap(), Settlement::Orphan);
+    assert_eq!(state(store, uid).await, State::Dispatched { attempt: attempt(2), since: at(4) });
+    assert_eq!(outcomes(store, uid).await, [None, Some(Outcome::Superseded)]);
+}
+
+async fn settle_of_a_closed_attempt_is_an_orphan(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    store.burn(uid, burn(1, 1), at(1)).await.unwrap();
+    store.conclude(attempt(1), Closing::Rejected, at(2)).await.unwrap();
+    assert_eq!(store.settle(attempt(1), rotated(12), at(3)).await.unwrap(), Settlement::Orphan);
+    assert_eq!(state(store, uid).await, State::ReauthRequired { attempt: Some(attempt(1)) });
 }
 
 async fn settle_in_quarantine_is_kept(store: &impl Store) {
