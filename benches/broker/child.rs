@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use tokio::process::{Child, Command};
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
 
 use crate::caller;
 
@@ -41,7 +44,10 @@ impl Server {
             if let Ok(text) = std::fs::read(address_file) {
                 let addresses: serde_json::Value = serde_json::from_slice(&text)?;
                 let address = addresses["grpc"].as_str().context("no address")?.parse()?;
-                return Ok(Self { address, process, said });
+                // tonic's `serve` listens when it is polled, and cannot say so.
+                if TcpStream::connect(address).await.is_ok() {
+                    return Ok(Self { address, process, said });
+                }
             }
             ensure!(process.try_wait()?.is_none(), "{}", std::fs::read_to_string(&said)?);
             tokio::time::sleep(Duration::from_millis(10)).await;

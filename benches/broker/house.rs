@@ -75,7 +75,6 @@ fn config(simulator: &Simulator, place: &Path) -> anyhow::Result<Config> {
     config.database.path = place.join("broker.db");
     config.keys.file = keys;
     config.egress.allow_private = vec!["127.0.0.0/8".parse()?];
-    config.log.level = token_broker::config::Level::Error;
     config.identity = identity(place)?;
 
     let mut profile = Profile::procore();

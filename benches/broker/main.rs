@@ -15,9 +15,14 @@ mod report;
 mod rivals;
 mod tonic_as_it_comes;
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
+use bytes::Bytes;
+use token_broker::{config::Log, telemetry};
 
 const USAGE: &str = "usage: [throughput | instructions | herd]…";
 
@@ -26,12 +31,19 @@ async fn main() -> anyhow::Result<()> {
     // `cargo bench` says `--bench` to every benchmark.
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["serve", "bare", reply, address] => bare::serve(&child::read(reply)?, address.as_ref()).await,
-        ["serve", "tonic", reply, address] => {
-            tonic_as_it_comes::serve(&child::read(reply)?, address.as_ref()).await
-        }
+        ["serve", kind, reply, address] => serve(kind, &child::read(reply)?, address.as_ref()).await,
         [] => run(&["throughput", "instructions", "herd"]).await,
         parts => run(parts).await,
+    }
+}
+
+/// One of the broker's rivals. They log as the broker does: where nobody listens, `tracing` formats every span
+/// of h2 for `log`, thousands of instructions per call, and a rival without telemetry would lose for that alone.
+async fn serve(kind: &str, reply: &Bytes, address_file: &Path) -> anyhow::Result<()> {
+    telemetry::init(&Log::default());
+    match kind {
+        "bare" => bare::serve(reply, address_file).await,
+        _ => tonic_as_it_comes::serve(reply, address_file).await,
     }
 }
 
