@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 const SANDBOX: Environment = Environment::Sandbox;
 /// A guard against hanging, not a measure.
-const GUARD: Duration = Duration::from_secs(60);
+const GUARD: Duration = Duration::from_mins(1);
 /// Long enough for what must not happen to happen.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
 
