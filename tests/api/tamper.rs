@@ -88,7 +88,8 @@ async fn an_altered_client_secret_is_nobody_elses_fault() {
     world.import(MAIN, &world.authorise().refresh_token).await.unwrap();
     tamper(
         &mut world,
-        "UPDATE client_secrets SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB)",
+        "UPDATE client_secrets SET sealed = CAST(substr(sealed, 1, length(sealed) - 1)
+            || CASE substr(sealed, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)",
     )
     .await;
     assert_eq!(reason(world.token(MAIN).await), "KEY_UNAVAILABLE");
