@@ -97,6 +97,27 @@ async fn an_altered_client_secret_is_nobody_elses_fault() {
     assert_eq!(world.simulator.log().len(), 0);
 }
 
+#[tokio::test]
+async fn what_was_dispatched_when_the_last_process_ended_is_in_doubt_at_once() {
+    let mut world = World::new().await;
+    world.import(MAIN, &world.authorise().refresh_token).await.unwrap();
+    // As a burn leaves it. The sweeper would wait for a holder that may still live; the file's lock proves that none does.
+    tamper(
+        &mut world,
+        "INSERT INTO attempts (attempt_id, connection_uid, generation, nonce_hash, replica, cause, fingerprint,
+            dispatched_at)
+        SELECT randomblob(16), connection_uid, generation, randomblob(32), 'gone', 'expired', fingerprint,
+            unixepoch() * 1000000 FROM grants;
+        UPDATE grants SET state = 'dispatched', attempt_id = (SELECT attempt_id FROM attempts),
+            since = (SELECT dispatched_at FROM attempts)",
+    )
+    .await;
+    assert_eq!(world.connection(MAIN).await.state(), State::InDoubt);
+    assert_eq!(world.events(MAIN).await, ["in_doubt"]);
+    assert_eq!(reason(world.token(MAIN).await), "REFRESH_IN_DOUBT");
+    assert_eq!(world.refreshes(), 0);
+}
+
 async fn tamper(world: &mut World, statement: &'static str) {
     let file = world.place.path().join("broker.db");
     world
