@@ -119,7 +119,7 @@ impl Refresher {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
         if self.due(&subject, why).await?.is_none() {
-            return Ok(Landing::Done); // nothing is sent in vain, not even the secret's proof
+            return Ok(self.moved_on(&name)); // nothing is sent in vain, not even the secret's proof
         }
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
