@@ -40,7 +40,10 @@ impl Refresher {
             Classified::Unknown { .. } => (Closing::Unknown, Refusal::new(Reason::RefreshInDoubt)),
         };
         tracing::warn!(connection = %subject.connection.name, attempt = %held.attempt, ?closing, "refresh.failed");
-        self.persist("conclude", || self.store.conclude(held.attempt, closing, self.clock.now())).await;
+        self.persist("conclude", || {
+            self.store.conclude(subject.connection.tenant_uid, held.attempt, closing, self.clock.now())
+        })
+        .await;
         // The state has changed: what is served from memory must say so.
         self.cache.remove(&subject.connection.name.to_string());
         Err(refusal)
@@ -54,7 +57,14 @@ impl Refresher {
         self.reach("before_settle").await;
         let settlement = loop {
             match self
-                .persist("settle", || self.store.settle(held.attempt, tokens.clone(), self.clock.now()))
+                .persist("settle", || {
+                    self.store.settle(
+                        subject.connection.tenant_uid,
+                        held.attempt,
+                        tokens.clone(),
+                        self.clock.now(),
+                    )
+                })
                 .await
             {
                 Settlement::Waits => tokio::time::sleep(self.settings.sweep_interval).await,

@@ -32,7 +32,7 @@ impl Refresher {
         }
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
         let now = self.clock.now();
-        let grant = self.store.grant(subject.connection.uid).await?;
+        let grant = self.store.grant(subject.connection.tenant_uid, subject.connection.uid).await?;
         let below = grant.as_ref().map_or(subject.connection.generation_floor, |grant| grant.generation);
         let epoch = grant.map_or(Epoch(0), |grant| grant.revoke_epoch);
         let generation = below.next();
@@ -47,7 +47,8 @@ impl Refresher {
             endpoint: subject.endpoint,
             holder_lost_after: self.settings.holder_lost_after,
         };
-        let answer = self.store.reauthorise(subject.connection.uid, new, now).await?;
+        let answer =
+            self.store.reauthorise(subject.connection.tenant_uid, subject.connection.uid, new, now).await?;
         self.cache.remove(&name.to_string());
         self.setbacks.clear(&Destination::Grant(subject.connection.uid));
         match answer {
@@ -78,7 +79,7 @@ impl Refresher {
         let connection = &subject.connection;
         match connection.grant_type {
             GrantType::AuthorizationCode => {
-                let grant = self.store.grant(connection.uid).await?;
+                let grant = self.store.grant(connection.tenant_uid, connection.uid).await?;
                 grant.map(|grant| grant.generation).ok_or(Refusal::new(Reason::AuthorizationPending))
             }
             GrantType::ClientCredentials => {

@@ -195,7 +195,9 @@ impl Refresher {
         let subject = Arc::new(self.directory.subject(name).await?);
         let entry = match subject.connection.grant_type {
             GrantType::AuthorizationCode => {
-                let Some(grant) = self.store.grant(subject.connection.uid).await? else {
+                let Some(grant) =
+                    self.store.grant(subject.connection.tenant_uid, subject.connection.uid).await?
+                else {
                     return Ok(Holding::None(subject, Generation(0), None));
                 };
                 if grant.state == State::Revoked {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Reason, Refusal},
-    model::{AttemptId, Burn, BurnFate, Closing, Generation, GrantFacts, Nonce, State},
+    model::{AttemptId, Burn, BurnFate, Closing, Generation, GrantFacts, Nonce, State, TenantUid},
     provider::{Answer, Connected, SendLimits, TokenRequest},
     seal::OpenError,
     store::StoreError,
@@ -64,7 +64,7 @@ impl Refresher {
 
     /// The grant, where it may be refreshed now; `None` where its generation has moved on already.
     pub(super) async fn due(&self, subject: &Subject, why: Why) -> Result<Option<GrantFacts>, Refusal> {
-        let grant = self.store.grant(subject.connection.uid).await?;
+        let grant = self.store.grant(subject.connection.tenant_uid, subject.connection.uid).await?;
         let grant = grant.ok_or(Refusal::new(Reason::AuthorizationPending))?;
         if grant.generation != why.generation {
             return Ok(None);
@@ -111,7 +111,7 @@ impl Refresher {
         if connected.is_closed() {
             return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
         }
-        let connection = subject.connection.uid;
+        let (tenant, connection) = (subject.connection.tenant_uid, subject.connection.uid);
         let attempt = AttemptId(vault::new_uid());
         let mut nonce = Nonce([0; 32]);
         vault::random().fill_bytes(&mut nonce.0);
@@ -131,24 +131,24 @@ impl Refresher {
             return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));
         }
         self.reach("burnt").await;
-        let sealed = match self.store.take(attempt, nonce).await {
+        let sealed = match self.store.take(tenant, attempt, nonce).await {
             Ok(Some(sealed)) => sealed,
-            Ok(None) => return self.give_back(attempt, Reason::RefreshInProgress).await,
+            Ok(None) => return self.give_back(tenant, attempt, Reason::RefreshInProgress).await,
             Err(error) => {
                 tracing::warn!(%error, %attempt, "take.failed");
-                return self.give_back(attempt, Reason::StoreUnavailable).await;
+                return self.give_back(tenant, attempt, Reason::StoreUnavailable).await;
             }
         };
         let token = match sealer.open_refresh(subject, generation, &sealed) {
             Ok(token) => token,
             Err(OpenError::UnknownKey(key)) => {
                 tracing::error!(%key, connection = %subject.connection.name, "refresh_token.unknown_key");
-                return self.give_back(attempt, Reason::KeyUnavailable).await;
+                return self.give_back(tenant, attempt, Reason::KeyUnavailable).await;
             }
             Err(error @ (OpenError::BadTag | OpenError::Malformed)) => {
                 tracing::error!(%error, connection = %subject.connection.name, "grant.quarantined");
                 self.persist("quarantine", || {
-                    self.store.quarantine(connection, Some(attempt), self.clock.now())
+                    self.store.quarantine(tenant, connection, Some(attempt), self.clock.now())
                 })
                 .await;
                 self.cache.remove(&subject.connection.name.to_string());
@@ -166,25 +166,31 @@ impl Refresher {
 
     /// Whether the burn is committed and ours. An unacknowledged commit is settled before anything is sent.
     async fn burn_committed(&self, subject: &Subject, burn: Burn) -> Result<bool, Refusal> {
-        let connection = subject.connection.uid;
-        match self.store.burn(connection, burn.clone(), self.clock.now()).await {
+        let (tenant, connection) = (subject.connection.tenant_uid, subject.connection.uid);
+        match self.store.burn(tenant, connection, burn.clone(), self.clock.now()).await {
             Ok(applied) => return Ok(applied),
             Err(StoreError::Ambiguous(error)) => {
                 tracing::warn!(%error, attempt = %burn.attempt, "burn.ambiguous");
             }
             Err(error) => return Err(error.into()),
         }
-        let resolve = || self.store.resolve_burn(connection, burn.clone(), self.clock.now());
+        let resolve = || self.store.resolve_burn(tenant, connection, burn.clone(), self.clock.now());
         match self.persist("resolve_burn", resolve).await {
             BurnFate::Proceed => Ok(true),
             BurnFate::Stop => Ok(false),
-            BurnFate::Release => self.give_back(burn.attempt, Reason::RefreshInProgress).await,
+            BurnFate::Release => self.give_back(tenant, burn.attempt, Reason::RefreshInProgress).await,
         }
     }
 
     /// Releases a burnt token that provably was not sent.
-    async fn give_back<T>(&self, attempt: AttemptId, reason: Reason) -> Result<T, Refusal> {
-        self.persist("release", || self.store.conclude(attempt, Closing::NotSent, self.clock.now())).await;
+    async fn give_back<T>(
+        &self,
+        tenant: TenantUid,
+        attempt: AttemptId,
+        reason: Reason,
+    ) -> Result<T, Refusal> {
+        self.persist("release", || self.store.conclude(tenant, attempt, Closing::NotSent, self.clock.now()))
+            .await;
         Err(Refusal::retry(reason, self.settings.refusal_pause))
     }
 

@@ -185,9 +185,11 @@ impl ConnectionService for Admin {
         request: Request<InspectConnectionRequest>,
     ) -> Result<Response<InspectConnectionResponse>, Status> {
         let connection = self.connection_named(&parse("name", &request.into_inner().name)?).await?;
-        let grant = self.store.grant(connection.uid).await.map_err(Refusal::from)?;
-        let attempts = self.store.attempts(connection.uid, SHOWN).await.map_err(Refusal::from)?;
-        let events = self.store.events(connection.uid, SHOWN).await.map_err(Refusal::from)?;
+        let grant = self.store.grant(connection.tenant_uid, connection.uid).await.map_err(Refusal::from)?;
+        let attempts =
+            self.store.attempts(connection.tenant_uid, connection.uid, SHOWN).await.map_err(Refusal::from)?;
+        let events =
+            self.store.events(connection.tenant_uid, connection.uid, SHOWN).await.map_err(Refusal::from)?;
         Ok(Response::new(InspectConnectionResponse {
             grant_state: grant.map(|grant| grant.state.as_str().to_owned()).unwrap_or_default(),
             connection: Some(self.view(&connection).await?),
@@ -200,9 +202,11 @@ impl ConnectionService for Admin {
 impl Admin {
     async fn view(&self, connection: &Connection) -> Result<Wire, Refusal> {
         let access = match connection.grant_type {
-            GrantType::AuthorizationCode => {
-                access_of(connection, self.store.grant(connection.uid).await?.as_ref(), None)
-            }
+            GrantType::AuthorizationCode => access_of(
+                connection,
+                self.store.grant(connection.tenant_uid, connection.uid).await?.as_ref(),
+                None,
+            ),
             GrantType::ClientCredentials => {
                 let client = self.client_named(&connection.oauth_client).await?;
                 access_of(connection, None, self.store.lease(client.uid).await?.as_ref())

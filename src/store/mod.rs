@@ -79,17 +79,33 @@ pub enum Reauthorised {
 #[async_trait]
 pub trait Grants: Send + Sync {
     /// The grant without its refresh token. `None`: pending authorisation.
-    async fn grant(&self, connection: ConnectionUid) -> Result<Option<GrantFacts>, StoreError>;
+    async fn grant(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+    ) -> Result<Option<GrantFacts>, StoreError>;
 
     /// See [`crate::model::Ledger::burn`].
-    async fn burn(&self, connection: ConnectionUid, burn: Burn, now: Timestamp) -> Result<bool, StoreError>;
+    async fn burn(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        burn: Burn,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// See [`crate::model::Ledger::take`].
-    async fn take(&self, attempt: AttemptId, nonce: Nonce) -> Result<Option<Sealed>, StoreError>;
+    async fn take(
+        &self,
+        tenant: TenantUid,
+        attempt: AttemptId,
+        nonce: Nonce,
+    ) -> Result<Option<Sealed>, StoreError>;
 
     /// See [`crate::model::Ledger::resolve_burn`].
     async fn resolve_burn(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         burn: Burn,
         now: Timestamp,
@@ -98,6 +114,7 @@ pub trait Grants: Send + Sync {
     /// See [`crate::model::Ledger::settle`]. `Kept` also where the new refresh token is another connection's.
     async fn settle(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         tokens: Tokens,
         now: Timestamp,
@@ -106,6 +123,7 @@ pub trait Grants: Send + Sync {
     /// See [`crate::model::Ledger::conclude`].
     async fn conclude(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         closing: Closing,
         now: Timestamp,
@@ -114,6 +132,7 @@ pub trait Grants: Send + Sync {
     /// See [`crate::model::Ledger::permit_replay`].
     async fn permit_replay(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         spend_before: Timestamp,
         now: Timestamp,
@@ -123,17 +142,24 @@ pub trait Grants: Send + Sync {
     /// grant, whose epoch is 0 and whose generation must be above the connection's floor).
     async fn reauthorise(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         new: Reauthorise,
         now: Timestamp,
     ) -> Result<Reauthorised, StoreError>;
 
     /// See [`crate::model::Ledger::revoke`]. `None`: there is no grant.
-    async fn revoke(&self, connection: ConnectionUid, now: Timestamp) -> Result<Option<Epoch>, StoreError>;
+    async fn revoke(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        now: Timestamp,
+    ) -> Result<Option<Epoch>, StoreError>;
 
     /// See [`crate::model::Ledger::quarantine`].
     async fn quarantine(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         attempt: Option<AttemptId>,
         now: Timestamp,
@@ -142,6 +168,7 @@ pub trait Grants: Send + Sync {
     /// See [`crate::model::Ledger::adopt`].
     async fn adopt(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         burn: Burn,
         parent: Fingerprint,
@@ -153,10 +180,20 @@ pub trait Grants: Send + Sync {
     async fn sweep(&self, policy: SweepPolicy, now: Timestamp) -> Result<Vec<ConnectionUid>, StoreError>;
 
     /// The newest attempts, newest first.
-    async fn attempts(&self, connection: ConnectionUid, limit: u32) -> Result<Vec<Attempt>, StoreError>;
+    async fn attempts(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        limit: u32,
+    ) -> Result<Vec<Attempt>, StoreError>;
 
     /// The newest events, newest first. At most one per generation and kind.
-    async fn events(&self, connection: ConnectionUid, limit: u32) -> Result<Vec<Event>, StoreError>;
+    async fn events(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError>;
 }
 
 /// Something that a person should hear of: a row of the outbox, written with the transition that caused it.

@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 pub(crate) const HOLDER_LOST_AFTER: Duration = Duration::from_mins(3);
 
+/// Of everything here.
+pub(crate) const TENANT: TenantUid = TenantUid(Uuid::from_u128(1));
+
 /// A store and what must outlive it.
 pub(crate) struct Fixture<S> {
     pub(crate) store: S,
@@ -92,7 +95,7 @@ pub(crate) async fn connected(store: &impl Store, n: u128) -> ConnectionUid {
     let connection = connection(&format!("c{n}"), n);
     assert_eq!(store.create_connection(&connection).await.unwrap(), Written::Done);
     let first = new_pair(1, 0, token(u8::try_from(n).unwrap() * 10 + 1));
-    store.reauthorise(connection.uid, first, at(0)).await.unwrap();
+    store.reauthorise(TENANT, connection.uid, first, at(0)).await.unwrap();
     connection.uid
 }
 
@@ -138,16 +141,16 @@ pub(crate) fn new_pair(generation: u64, epoch: u64, refresh: RefreshToken) -> Re
 }
 
 pub(crate) async fn state(store: &impl Store, connection: ConnectionUid) -> State {
-    store.grant(connection).await.unwrap().unwrap().state
+    store.grant(TENANT, connection).await.unwrap().unwrap().state
 }
 
 /// The newest outcome first.
 pub(crate) async fn outcomes(store: &impl Store, connection: ConnectionUid) -> Vec<Option<Outcome>> {
-    store.attempts(connection, 100).await.unwrap().iter().map(Attempt::outcome).collect()
+    store.attempts(TENANT, connection, 100).await.unwrap().iter().map(Attempt::outcome).collect()
 }
 
 /// The oldest event first.
 pub(crate) async fn told(store: &impl Store, connection: ConnectionUid) -> Vec<(u64, EventKind)> {
-    let events = store.events(connection, 100).await.unwrap();
+    let events = store.events(TENANT, connection, 100).await.unwrap();
     events.iter().rev().map(|event| (event.generation.0, event.kind)).collect()
 }

@@ -18,7 +18,7 @@ use token_broker::{
 };
 use uuid::Uuid;
 
-use crate::fixtures::{self, access, at, attempt, burn, connection, furnish, new_pair, nonce, token};
+use crate::fixtures::{self, TENANT, access, at, attempt, burn, connection, furnish, new_pair, nonce, token};
 
 const CASES: u32 = 400;
 const STEPS: std::ops::Range<usize> = 40..60;
@@ -157,7 +157,7 @@ impl World {
     }
 
     async fn grant(&self, model: &impl Store, target: Target) -> Option<GrantFacts> {
-        model.grant(self.uid(target)).await.unwrap()
+        model.grant(TENANT, self.uid(target)).await.unwrap()
     }
 
     async fn attempt(&self, model: &impl Store, which: Which) -> AttemptId {
@@ -168,7 +168,7 @@ impl World {
                 current.unwrap_or(attempt(0))
             }
             Which::Recent(target, n) => {
-                let attempts = model.attempts(self.uid(target), 100).await.unwrap();
+                let attempts = model.attempts(TENANT, self.uid(target), 100).await.unwrap();
                 attempts.get(n).map_or(attempt(0), |attempt| attempt.burn.attempt)
             }
         }
@@ -238,18 +238,18 @@ async fn apply(
             intent.nonce = nonce(intent.attempt.0.as_bytes()[15]).hash();
             let uid = world.uid(target);
             if matches!(op, Op::Burn(..)) {
-                both!(model, store, |s| s.burn(uid, intent.clone(), now));
+                both!(model, store, |s| s.burn(TENANT, uid, intent.clone(), now));
             } else {
-                both!(model, store, |s| s.resolve_burn(uid, intent.clone(), now));
+                both!(model, store, |s| s.resolve_burn(TENANT, uid, intent.clone(), now));
             }
         }
         Op::Take(which, n) => {
             let attempt = world.attempt(model, which).await;
-            both!(model, store, |s| s.take(attempt, nonce(n)));
+            both!(model, store, |s| s.take(TENANT, attempt, nonce(n)));
         }
         Op::Settle(which, life, refresh) => {
             let attempt = world.attempt(model, which).await;
-            both!(model, store, |s| s.settle(attempt, tokens(life, refresh, now), now));
+            both!(model, store, |s| s.settle(TENANT, attempt, tokens(life, refresh, now), now));
         }
         Op::Conclude(which, ending) => {
             let attempt = world.attempt(model, which).await;
@@ -259,11 +259,11 @@ async fn apply(
                 Ending::Rejected => Closing::Rejected,
                 Ending::Unknown => Closing::Unknown,
             };
-            both!(model, store, |s| s.conclude(attempt, closing, now));
+            both!(model, store, |s| s.conclude(TENANT, attempt, closing, now));
         }
         Op::Permit(which, window) => {
             let attempt = world.attempt(model, which).await;
-            both!(model, store, |s| s.permit_replay(attempt, now.plus(seconds(window)), now));
+            both!(model, store, |s| s.permit_replay(TENANT, attempt, now.plus(seconds(window)), now));
         }
         Op::Reauthorise(target, generation, epoch, n) => {
             let grant = world.grant(model, target).await;
@@ -272,11 +272,11 @@ async fn apply(
             new.access = Some(access(n, now.plus(seconds(n * 10))));
             new.holder_lost_after = seconds(60);
             let uid = world.uid(target);
-            both!(model, store, |s| s.reauthorise(uid, new.clone(), now));
+            both!(model, store, |s| s.reauthorise(TENANT, uid, new.clone(), now));
         }
         Op::Revoke(target) => {
             let uid = world.uid(target);
-            both!(model, store, |s| s.revoke(uid, now));
+            both!(model, store, |s| s.revoke(TENANT, uid, now));
         }
         Op::Quarantine(target, which) => {
             let attempt = match which {
@@ -284,7 +284,7 @@ async fn apply(
                 None => None,
             };
             let uid = world.uid(target);
-            both!(model, store, |s| s.quarantine(uid, attempt, now));
+            both!(model, store, |s| s.quarantine(TENANT, uid, attempt, now));
         }
         Op::Adopt(target, which, offset, parent, refresh) => {
             let grant = world.grant(model, target).await;
@@ -293,7 +293,7 @@ async fn apply(
             let mut intent = burn(0, relative(grant.map_or(1, |grant| grant.generation.0), offset));
             intent.attempt = world.attempt(model, which).await;
             let (uid, tokens) = (world.uid(target), tokens(Some(9), refresh, now));
-            both!(model, store, |s| s.adopt(uid, intent.clone(), parent, tokens.clone(), now));
+            both!(model, store, |s| s.adopt(TENANT, uid, intent.clone(), parent, tokens.clone(), now));
         }
         Op::Sweep(lost, grace) => {
             let policy = SweepPolicy { holder_lost_after: seconds(lost), doubt_grace: seconds(grace) };
@@ -307,13 +307,13 @@ async fn apply(
 async fn compare(world: &World, model: &impl Store, store: &impl Store) -> Result<(), TestCaseError> {
     for connection in world.lives.iter().flatten() {
         let uid = connection.uid;
-        both!(model, store, |s| s.grant(uid));
-        both!(model, store, |s| s.attempts(uid, 100));
-        both!(model, store, |s| s.events(uid, 100));
+        both!(model, store, |s| s.grant(TENANT, uid));
+        both!(model, store, |s| s.attempts(TENANT, uid, 100));
+        both!(model, store, |s| s.events(TENANT, uid, 100));
         if let Some(State::Dispatched { attempt, .. }) =
-            model.grant(uid).await.unwrap().map(|grant| grant.state)
+            model.grant(TENANT, uid).await.unwrap().map(|grant| grant.state)
         {
-            both!(model, store, |s| s.take(attempt, nonce(attempt.0.as_bytes()[15])));
+            both!(model, store, |s| s.take(TENANT, attempt, nonce(attempt.0.as_bytes()[15])));
         }
     }
     for name in 0..NAMES {

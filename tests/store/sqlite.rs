@@ -22,7 +22,8 @@ use token_broker::{
 };
 
 use crate::fixtures::{
-    at, attempt, burn, client, connected, connection, directory, furnish, nonce, rotated, state, token, told,
+    TENANT, at, attempt, burn, client, connected, connection, directory, furnish, nonce, rotated, state,
+    token, told,
 };
 
 /// A connection past this program, as a console would have it: foreign keys off, triggers in force.
@@ -120,31 +121,32 @@ async fn what_is_committed_outlives_a_crash() {
     let store = Sqlite::open(&path).await.unwrap();
     furnish(&store).await;
     let uid = connected(&store, 1).await;
-    assert!(store.burn(uid, burn(1, 1), at(1)).await.unwrap());
+    assert!(store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap());
     // The files as a killed process leaves them: no checkpoint, no goodbye.
     std::fs::copy(&path, &copy).unwrap();
     std::fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
 
     let reopened = Sqlite::open(&copy).await.unwrap();
     assert_eq!(state(&reopened, uid).await, State::Dispatched { attempt: attempt(1), since: at(1) });
-    assert_eq!(reopened.take(attempt(1), nonce(1)).await.unwrap(), Some(token(11).sealed));
+    assert_eq!(reopened.take(TENANT, attempt(1), nonce(1)).await.unwrap(), Some(token(11).sealed));
     assert_eq!(reopened.orphan_dispatched(at(2)).await.unwrap(), [uid]);
     assert_eq!(state(&reopened, uid).await, State::InDoubt { attempt: attempt(1), since: at(2) });
     assert_eq!(told(&reopened, uid).await, [(1, EventKind::InDoubt)]);
     assert!(reopened.orphan_dispatched(at(3)).await.unwrap().is_empty());
-    assert_eq!(reopened.take(attempt(1), nonce(1)).await.unwrap(), None, "its holder is gone");
+    assert_eq!(reopened.take(TENANT, attempt(1), nonce(1)).await.unwrap(), None, "its holder is gone");
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_leaves_whole_commits() {
+async fn a_step_that_began_outlives_its_caller() {
     let directory = directory();
     let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
     furnish(&store).await;
     let uid = connected(&store, 1).await;
     for n in 1..=50_u8 {
-        let mut call = Box::pin(store.burn(uid, burn(n, 1), at(1)));
+        let mut call = Box::pin(store.burn(TENANT, uid, burn(n, 1), at(1)));
         // Polled some times, then dropped: wherever it was.
-        for _ in 0..n % 8 {
+        let polls = n % 8;
+        for _ in 0..polls {
             if futures_util::poll!(&mut call).is_ready() {
                 break;
             }
@@ -152,11 +154,12 @@ async fn a_caller_that_goes_away_leaves_whole_commits() {
         }
         drop(call);
         // Serial writes: this one comes after the abandoned one.
-        store.conclude(attempt(200), Closing::NotSent, at(2)).await.unwrap();
+        store.conclude(TENANT, attempt(200), Closing::NotSent, at(2)).await.unwrap();
         let burnt = matches!(state(&store, uid).await, State::Dispatched { .. });
-        assert_eq!(burnt, store.take(attempt(n.into()), nonce(n)).await.unwrap().is_some(), "{n}");
+        assert_eq!(burnt, polls > 0, "begun is done: {n}");
+        assert_eq!(burnt, store.take(TENANT, attempt(n.into()), nonce(n)).await.unwrap().is_some(), "{n}");
         if burnt {
-            assert!(store.conclude(attempt(n.into()), Closing::NotSent, at(2)).await.unwrap());
+            assert!(store.conclude(TENANT, attempt(n.into()), Closing::NotSent, at(2)).await.unwrap());
         }
     }
 }
@@ -167,8 +170,8 @@ async fn a_closed_store_is_unavailable() {
     let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
     store.close().await;
     let uid = ConnectionUid(uuid::Uuid::from_u128(1));
-    assert!(matches!(store.burn(uid, burn(1, 1), at(1)).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.grant(uid).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.burn(TENANT, uid, burn(1, 1), at(1)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.grant(TENANT, uid).await, Err(StoreError::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -224,7 +227,7 @@ async fn an_impossible_row_is_named() {
     let mut console = console(&path).await;
     console.execute("PRAGMA ignore_check_constraints = ON").await.unwrap();
     console.execute("UPDATE grants SET state = 'lost'").await.unwrap();
-    let corrupt = store.grant(uid).await.unwrap_err();
+    let corrupt = store.grant(TENANT, uid).await.unwrap_err();
     assert!(matches!(corrupt, StoreError::Corrupt { table: "grants", column: "state", .. }), "{corrupt}");
 }
 
@@ -238,10 +241,10 @@ async fn lived_in(path: &Path) -> Sqlite {
     furnish(&store).await;
     let (one, _two) = (connected(&store, 1).await, connected(&store, 2).await);
     for n in 1..=2_u8 {
-        store.burn(one, burn(n, n.into()), at(1)).await.unwrap();
-        store.settle(attempt(n.into()), rotated(11 + n), at(2)).await.unwrap();
+        store.burn(TENANT, one, burn(n, n.into()), at(1)).await.unwrap();
+        store.settle(TENANT, attempt(n.into()), rotated(11 + n), at(2)).await.unwrap();
     }
-    store.burn(one, burn(3, 3), at(3)).await.unwrap();
+    store.burn(TENANT, one, burn(3, 3), at(3)).await.unwrap();
     let entry = AuditEntry {
         at: at(1),
         principal: "static:admin".to_owned(),
@@ -321,7 +324,7 @@ async fn a_spent_token_is_not_burnt_although_its_grant_is_idle() {
     let idle = "UPDATE grants SET state = 'idle', attempt_id = NULL, since = NULL WHERE generation = 3";
     assert_eq!(console.execute(idle).await.unwrap().rows_affected(), 1);
     let one = connection("c1", 1).uid;
-    assert!(!store.burn(one, burn(4, 3), at(4)).await.unwrap());
+    assert!(!store.burn(TENANT, one, burn(4, 3), at(4)).await.unwrap());
     assert_eq!(state(&store, one).await, State::Idle);
 }
 

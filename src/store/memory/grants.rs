@@ -6,37 +6,54 @@ use super::{Memory, Tables};
 use crate::{
     model::{
         Attempt, AttemptId, Burn, BurnFate, Closing, ConnectionUid, Epoch, Fingerprint, GrantFacts, Ledger,
-        Nonce, Reauthorise, Sealed, Settlement, Step, Successor, SweepPolicy, Timestamp, Tokens,
+        Nonce, Reauthorise, Sealed, Settlement, Step, Successor, SweepPolicy, TenantUid, Timestamp, Tokens,
     },
     store::{Event, Grants, Reauthorised, StoreError},
 };
 
 #[async_trait]
 impl Grants for Memory {
-    async fn grant(&self, connection: ConnectionUid) -> Result<Option<GrantFacts>, StoreError> {
-        Ok(self.tables().grants.get(&connection).map(|ledger| ledger.grant.facts()))
+    async fn grant(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+    ) -> Result<Option<GrantFacts>, StoreError> {
+        Ok(self.tables().of(tenant, connection).map(|ledger| ledger.grant.facts()))
     }
 
-    async fn burn(&self, connection: ConnectionUid, burn: Burn, now: Timestamp) -> Result<bool, StoreError> {
+    async fn burn(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        burn: Burn,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
-        let foreign = tables.foreign_attempt(burn.attempt, connection);
+        let foreign =
+            tables.of(tenant, connection).is_none() || tables.foreign_attempt(burn.attempt, connection);
         Ok(!foreign && tables.step(connection, now, |ledger| ledger.burn(burn, now)).unwrap_or(false))
     }
 
-    async fn take(&self, attempt: AttemptId, nonce: Nonce) -> Result<Option<Sealed>, StoreError> {
+    async fn take(
+        &self,
+        tenant: TenantUid,
+        attempt: AttemptId,
+        nonce: Nonce,
+    ) -> Result<Option<Sealed>, StoreError> {
         let tables = self.tables();
-        let ledger = tables.owner(attempt).and_then(|connection| tables.grants.get(&connection));
+        let ledger = tables.owner(attempt).and_then(|connection| tables.of(tenant, connection));
         Ok(ledger.and_then(|ledger| ledger.take(attempt, &nonce)).cloned())
     }
 
     async fn resolve_burn(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         burn: Burn,
         now: Timestamp,
     ) -> Result<BurnFate, StoreError> {
         let mut tables = self.tables();
-        if tables.foreign_attempt(burn.attempt, connection) {
+        if tables.of(tenant, connection).is_none() || tables.foreign_attempt(burn.attempt, connection) {
             return Ok(BurnFate::Stop);
         }
         let fate = tables.step(connection, now, |ledger| ledger.resolve_burn(burn, now));
@@ -45,43 +62,49 @@ impl Grants for Memory {
 
     async fn settle(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         tokens: Tokens,
         now: Timestamp,
     ) -> Result<Settlement, StoreError> {
         let mut tables = self.tables();
-        let Some(connection) = tables.owner(attempt) else { return Ok(Settlement::Unknown) };
+        let owner = tables.owner(attempt).filter(|owner| tables.of(tenant, *owner).is_some());
+        let Some(connection) = owner else { return Ok(Settlement::Unknown) };
         Ok(tables.receive(connection, &tokens, now, |ledger| ledger.settle(attempt, tokens.clone(), now)))
     }
 
     async fn conclude(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         closing: Closing,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
-        Ok(tables.step_of(attempt, now, |ledger| ledger.conclude(attempt, closing, now)))
+        Ok(tables.step_of(tenant, attempt, now, |ledger| ledger.conclude(attempt, closing, now)))
     }
 
     async fn permit_replay(
         &self,
+        tenant: TenantUid,
         attempt: AttemptId,
         spend_before: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
-        Ok(tables.step_of(attempt, now, |ledger| ledger.permit_replay(attempt, spend_before, now)))
+        Ok(tables.step_of(tenant, attempt, now, |ledger| ledger.permit_replay(attempt, spend_before, now)))
     }
 
     async fn reauthorise(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         new: Reauthorise,
         now: Timestamp,
     ) -> Result<Reauthorised, StoreError> {
         let mut tables = self.tables();
-        let Some(floor) = tables.living(connection).map(|connection| connection.generation_floor) else {
+        let living = tables.living(connection).filter(|connection| connection.tenant_uid == tenant);
+        let Some(floor) = living.map(|connection| connection.generation_floor) else {
             return Ok(Reauthorised::Gone);
         };
         if tables.knows(new.refresh.fingerprint) {
@@ -92,28 +115,44 @@ impl Grants for Memory {
             (new.epoch == Epoch(0) && new.generation > floor).then(|| {
                 let generation = new.generation;
                 tables.grants.insert(connection, Ledger::plant(new));
+                tables.tenant_of.insert(connection, tenant);
                 generation
             })
         });
         Ok(done.map_or(Reauthorised::Refused, Reauthorised::Done))
     }
 
-    async fn revoke(&self, connection: ConnectionUid, now: Timestamp) -> Result<Option<Epoch>, StoreError> {
-        Ok(self.tables().step(connection, now, Ledger::revoke))
+    async fn revoke(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        now: Timestamp,
+    ) -> Result<Option<Epoch>, StoreError> {
+        let mut tables = self.tables();
+        if tables.of(tenant, connection).is_none() {
+            return Ok(None);
+        }
+        Ok(tables.step(connection, now, Ledger::revoke))
     }
 
     async fn quarantine(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         attempt: Option<AttemptId>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let moved = self.tables().step(connection, now, |ledger| ledger.quarantine(attempt, now));
+        let mut tables = self.tables();
+        if tables.of(tenant, connection).is_none() {
+            return Ok(false);
+        }
+        let moved = tables.step(connection, now, |ledger| ledger.quarantine(attempt, now));
         Ok(moved.unwrap_or(false))
     }
 
     async fn adopt(
         &self,
+        tenant: TenantUid,
         connection: ConnectionUid,
         burn: Burn,
         parent: Fingerprint,
@@ -121,7 +160,7 @@ impl Grants for Memory {
         now: Timestamp,
     ) -> Result<Settlement, StoreError> {
         let mut tables = self.tables();
-        if tables.foreign_attempt(burn.attempt, connection) || !tables.grants.contains_key(&connection) {
+        if tables.foreign_attempt(burn.attempt, connection) || tables.of(tenant, connection).is_none() {
             return Ok(Settlement::Kept);
         }
         let adopt = |ledger: Ledger| ledger.adopt(burn.clone(), parent, tokens.clone(), now);
@@ -137,15 +176,26 @@ impl Grants for Memory {
         Ok(moved)
     }
 
-    async fn attempts(&self, connection: ConnectionUid, limit: u32) -> Result<Vec<Attempt>, StoreError> {
+    async fn attempts(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        limit: u32,
+    ) -> Result<Vec<Attempt>, StoreError> {
         let tables = self.tables();
-        let attempts = tables.grants.get(&connection).map(|ledger| ledger.attempts.iter().rev());
+        let attempts = tables.of(tenant, connection).map(|ledger| ledger.attempts.iter().rev());
         Ok(attempts.into_iter().flatten().take(limit as usize).cloned().collect())
     }
 
-    async fn events(&self, connection: ConnectionUid, limit: u32) -> Result<Vec<Event>, StoreError> {
+    async fn events(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
         let tables = self.tables();
-        let events = tables.events.iter().rev().filter(|event| event.connection == connection);
+        let known = tables.of(tenant, connection).is_some();
+        let events = tables.events.iter().rev().filter(|event| known && event.connection == connection);
         Ok(events.take(limit as usize).cloned().collect())
     }
 }
@@ -153,6 +203,11 @@ impl Grants for Memory {
 // === what spans connections ===
 
 impl Tables {
+    /// A tenant's own grant.
+    fn of(&self, tenant: TenantUid, connection: ConnectionUid) -> Option<&Ledger> {
+        self.grants.get(&connection).filter(|_| self.tenant_of.get(&connection) == Some(&tenant))
+    }
+
     /// The connection of an attempt.
     fn owner(&self, attempt: AttemptId) -> Option<ConnectionUid> {
         self.grants.iter().find(|(_, ledger)| ledger.find(attempt).is_some()).map(|(uid, _)| *uid)
@@ -165,11 +220,13 @@ impl Tables {
 
     fn step_of(
         &mut self,
+        tenant: TenantUid,
         attempt: AttemptId,
         now: Timestamp,
         transition: impl FnOnce(Ledger) -> Step<bool>,
     ) -> bool {
-        let moved = self.owner(attempt).and_then(|connection| self.step(connection, now, transition));
+        let owner = self.owner(attempt).filter(|owner| self.of(tenant, *owner).is_some());
+        let moved = owner.and_then(|connection| self.step(connection, now, transition));
         moved.unwrap_or(false)
     }
 

@@ -9,7 +9,7 @@ use std::{
 use super::{AuditEntry, Event, Lease, WrappedKey};
 use crate::model::{
     Connection, ConnectionName, ConnectionUid, EventKind, Generation, Ledger, OauthClient, OauthClientName,
-    OauthClientUid, Sealed, SecretVersion, Step, Tenant, TenantName, Timestamp,
+    OauthClientUid, Sealed, SecretVersion, Step, Tenant, TenantName, TenantUid, Timestamp,
 };
 
 mod clients;
@@ -31,6 +31,7 @@ struct Tables {
     connections: BTreeMap<ConnectionName, Connection>,
     tombstones: BTreeMap<ConnectionUid, (ConnectionName, Generation)>,
     grants: BTreeMap<ConnectionUid, Ledger>,
+    tenant_of: BTreeMap<ConnectionUid, TenantUid>,
     events: Vec<Event>,
     keys: Vec<WrappedKey>,
     audit: Vec<AuditEntry>,

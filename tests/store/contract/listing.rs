@@ -5,7 +5,7 @@ use token_broker::{
     store::{AuditEntry, Store},
 };
 
-use crate::fixtures::{at, attempt, burn, client, connected, connection, furnish, rotated, tenant};
+use crate::fixtures::{TENANT, at, attempt, burn, client, connected, connection, furnish, rotated, tenant};
 
 on_every_store! {
     tenants_in_pages,
@@ -66,16 +66,17 @@ async fn attempts_and_events_newest_first(store: &impl Store) {
     furnish(store).await;
     let uid = connected(store, 1).await;
     for n in 1..=3_u8 {
-        store.burn(uid, burn(n, n.into()), at(n.into())).await.unwrap();
-        store.settle(attempt(n.into()), rotated(11 + n), at(n.into())).await.unwrap();
+        store.burn(TENANT, uid, burn(n, n.into()), at(n.into())).await.unwrap();
+        store.settle(TENANT, attempt(n.into()), rotated(11 + n), at(n.into())).await.unwrap();
     }
-    let newest: Vec<_> = store.attempts(uid, 2).await.unwrap().into_iter().map(|a| a.burn.attempt).collect();
+    let newest: Vec<_> =
+        store.attempts(TENANT, uid, 2).await.unwrap().into_iter().map(|a| a.burn.attempt).collect();
     assert_eq!(newest, [attempt(3), attempt(2)]);
-    store.quarantine(uid, None, at(9)).await.unwrap();
-    store.revoke(uid, at(8)).await.unwrap();
-    let events = store.events(uid, 1).await.unwrap();
+    store.quarantine(TENANT, uid, None, at(9)).await.unwrap();
+    store.revoke(TENANT, uid, at(8)).await.unwrap();
+    let events = store.events(TENANT, uid, 1).await.unwrap();
     assert_eq!((events[0].connection, events[0].kind, events[0].at), (uid, EventKind::Revoked, at(8)));
-    assert_eq!(store.events(uid, 9).await.unwrap().len(), 2);
+    assert_eq!(store.events(TENANT, uid, 9).await.unwrap().len(), 2);
 }
 
 async fn audit_newest_first(store: &impl Store) {

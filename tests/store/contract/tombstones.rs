@@ -6,7 +6,8 @@ use token_broker::{
 };
 
 use crate::fixtures::{
-    at, attempt, burn, client, connected, connection, furnish, new_pair, rotated, state, tenant, token, told,
+    TENANT, at, attempt, burn, client, connected, connection, furnish, new_pair, rotated, state, tenant,
+    token, told,
 };
 
 on_every_store! {
@@ -20,7 +21,7 @@ async fn a_deleted_connection_is_revoked_for_ever(store: &impl Store) {
     furnish(store).await;
     let uid = connected(store, 1).await;
     let name = connection("c1", 1).name;
-    store.burn(uid, burn(1, 1), at(1)).await.unwrap();
+    store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap();
     let stale = store.delete_connection(&name, Some(2), Generation(0), at(2)).await.unwrap();
     assert_eq!(stale, Written::Stale);
     let done = store.delete_connection(&name, Some(1), Generation(0), at(2)).await.unwrap();
@@ -31,8 +32,8 @@ async fn a_deleted_connection_is_revoked_for_ever(store: &impl Store) {
     assert_eq!(store.connection(&name).await.unwrap(), None);
     assert_eq!(store.connections(&tenant(1).name, None, 10).await.unwrap().items, []);
     assert_eq!(state(store, uid).await, State::Revoked);
-    assert_eq!(store.settle(attempt(1), rotated(12), at(3)).await.unwrap(), Settlement::Orphan);
-    let gone = store.reauthorise(uid, new_pair(2, 1, token(12)), at(4)).await.unwrap();
+    assert_eq!(store.settle(TENANT, attempt(1), rotated(12), at(3)).await.unwrap(), Settlement::Orphan);
+    let gone = store.reauthorise(TENANT, uid, new_pair(2, 1, token(12)), at(4)).await.unwrap();
     assert_eq!(gone, Reauthorised::Gone);
     assert_eq!(told(store, uid).await, [(1, EventKind::Revoked), (1, EventKind::Orphan)]);
 
@@ -45,17 +46,17 @@ async fn a_name_made_again_starts_above_its_tombstone(store: &impl Store) {
     let uid = connected(store, 1).await;
     let mut again = connection("c1", 2);
     assert_eq!(store.generation_floor(&again.name).await.unwrap(), Generation(0));
-    store.burn(uid, burn(1, 1), at(1)).await.unwrap();
-    store.settle(attempt(1), rotated(12), at(2)).await.unwrap();
+    store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap();
+    store.settle(TENANT, attempt(1), rotated(12), at(2)).await.unwrap();
     store.delete_connection(&again.name, None, Generation(1), at(3)).await.unwrap();
     assert_eq!(store.generation_floor(&again.name).await.unwrap(), Generation(2));
 
     again.generation_floor = Generation(2);
     assert_eq!(store.create_connection(&again).await.unwrap(), Written::Done);
     assert_eq!(store.connection(&again.name).await.unwrap(), Some(again.clone()));
-    let refused = store.reauthorise(again.uid, new_pair(2, 0, token(13)), at(4)).await.unwrap();
+    let refused = store.reauthorise(TENANT, again.uid, new_pair(2, 0, token(13)), at(4)).await.unwrap();
     assert_eq!(refused, Reauthorised::Refused);
-    let done = store.reauthorise(again.uid, new_pair(3, 0, token(13)), at(4)).await.unwrap();
+    let done = store.reauthorise(TENANT, again.uid, new_pair(3, 0, token(13)), at(4)).await.unwrap();
     assert_eq!(done, Reauthorised::Done(Generation(3)));
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::{
-    model::{AttemptId, Burn, BurnFate, ConnectionUid, Nonce, Sealed, Timestamp},
+    model::{AttemptId, Burn, BurnFate, ConnectionUid, Nonce, Sealed, TenantUid, Timestamp},
     store::StoreError,
 };
 
@@ -51,6 +51,7 @@ pub(super) async fn burn(
 /// By a reader: its snapshot holds committed burns only.
 pub(super) async fn take(
     readers: &SqlitePool,
+    tenant: TenantUid,
     attempt: AttemptId,
     nonce: Nonce,
 ) -> Result<Option<Sealed>, StoreError> {
@@ -58,10 +59,12 @@ pub(super) async fn take(
         "-- take()
         SELECT g.refresh FROM attempts a JOIN grants g USING (connection_uid)
         WHERE a.attempt_id = ?1 AND a.nonce_hash = ?2 AND a.outcome IS NULL
-            AND g.state = 'dispatched' AND g.attempt_id = a.attempt_id AND g.refresh IS NOT NULL",
+            AND g.state = 'dispatched' AND g.attempt_id = a.attempt_id AND g.refresh IS NOT NULL
+            AND EXISTS (SELECT 1 FROM connections WHERE uid = a.connection_uid AND tenant_uid = ?3)",
     )
     .bind(attempt)
     .bind(nonce.hash())
+    .bind(tenant)
     .fetch_optional(readers)
     .await?;
     Ok(sealed.map(Sealed))
