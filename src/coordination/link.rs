@@ -1,0 +1,199 @@
+//! One connection that is there, or is being made: calls never wait for it to come back.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    away::{Away, State, Why},
+    findings::Findings,
+    pace::Pace,
+    servers::{self, Connection},
+};
+use crate::{clock::Clock, config};
+
+/// How often an idle connection is asked whether it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// A connection to Redis that is made again whenever it is lost.
+#[derive(Clone)]
+pub(super) struct Link(Arc<Shared>);
+
+struct Shared {
+    settings: config::Redis,
+    clock: Clock,
+    status: watch::Sender<Status>,
+    pace: Mutex<Pace>,
+}
+
+struct Status {
+    /// Which connection this is: what is told of an earlier one is old.
+    serial: u64,
+    connection: Option<Connection>,
+    state: State,
+    findings: Findings,
+    refused: Option<Why>,
+}
+
+impl Link {
+    /// No connection yet; [`Self::keep`] makes it.
+    pub(super) fn new(settings: config::Redis, clock: Clock) -> Self {
+        let state = State::Away { since: clock.now(), why: Why::Connecting };
+        let findings = Findings::default();
+        let status = Status { serial: 0, connection: None, state, findings, refused: None };
+        let shared = Shared { settings, clock, status: watch::Sender::new(status), pace: Mutex::default() };
+        Self(Arc::new(shared))
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn state(&self) -> State {
+        self.0.status.borrow().state.clone()
+    }
+
+    /// What the servers say of themselves, and the last command that they refused.
+    pub(super) fn findings(&self) -> (Findings, Option<Why>) {
+        let status = self.0.status.borrow();
+        (status.findings.clone(), status.refused.clone())
+    }
+
+    /// Sends a command. An answer comes within the response time-out or counts as none: a lost answer says nothing
+    /// of what was done.
+    pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+        let value = self.with(async |connection| connection.send(command).await).await?;
+        T::from_redis_value(value).map_err(|_| Away(Why::Unreadable))
+    }
+
+    async fn with(
+        &self,
+        ask: impl AsyncFnOnce(&mut Connection) -> RedisResult<Value>,
+    ) -> Result<Value, Away> {
+        let (serial, connection) = {
+            let status = self.0.status.borrow();
+            if let State::Away { why, .. } = &status.state {
+                return Err(Away(why.clone()));
+            }
+            (status.serial, status.connection.clone())
+        };
+        let Some(mut connection) = connection else { return Err(Away(Why::Connecting)) };
+        let answer = timeout(self.0.settings.response_timeout, ask(&mut connection)).await;
+        let why = match answer {
+            Ok(Ok(value)) => {
+                self.pace().answered();
+                return Ok(value);
+            }
+            Ok(Err(error)) => Why::of(&error),
+            Err(_) => Why::Slow,
+        };
+        self.failed(serial, &connection, &why);
+        Err(Away(why))
+    }
+
+    fn failed(&self, serial: u64, connection: &Connection, why: &Why) {
+        // A cluster's connection mends itself where one of its servers fails; the others go on.
+        let single = matches!(connection, Connection::Single(_));
+        let given_up = match why {
+            why if why.ends_connection() && single => true,
+            Why::Refused(_) | Why::Unreadable => {
+                self.pace().answered();
+                self.0.status.send_modify(|status| status.refused = Some(why.clone()));
+                false
+            }
+            _ => self.pace().timed_out(),
+        };
+        if given_up {
+            self.lose(serial, why);
+        }
+    }
+
+    /// Makes the connection, watches it, and makes it again; for ever.
+    pub(super) async fn keep(self) {
+        loop {
+            let deadline = self.0.settings.connect_timeout;
+            let made = timeout(deadline, self.connect()).await.unwrap_or(Err(Why::Slow));
+            match made {
+                Ok((connection, findings)) => {
+                    self.found(connection, findings);
+                    self.watch().await;
+                }
+                Err(why) => {
+                    let serial = self.0.status.borrow().serial;
+                    self.lose(serial, &why);
+                }
+            }
+            let pause = self.pace().pause(self.0.clock.since_boot(), rand::random());
+            sleep(pause).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<(Connection, Findings), Why> {
+        let mut connection = servers::connect(&self.0.settings).await?;
+        connection.ping().await.map_err(|error| Why::of(&error))?;
+        let findings = Findings::of(&mut connection).await;
+        Ok((connection, findings))
+    }
+
+    fn found(&self, connection: Connection, findings: Findings) {
+        findings.report();
+        self.pace().connected(self.0.clock.since_boot());
+        self.0.status.send_modify(|status| {
+            status.serial += 1;
+            status.connection = Some(connection);
+            status.state = State::Connected;
+            status.findings = findings;
+            status.refused = None;
+        });
+        tracing::info!("coordination.connected");
+    }
+
+    /// Once per connection, and once per reason.
+    fn lose(&self, serial: u64, why: &Why) {
+        let now = self.0.clock.now();
+        let told = self.0.status.send_if_modified(|status| {
+            let since = match &status.state {
+                _ if status.serial != serial => return false,
+                State::Away { why: known, .. } if known == why => return false,
+                State::Away { since, .. } => *since,
+                State::Connected => now,
+            };
+            status.connection = None;
+            status.state = State::Away { since, why: why.clone() };
+            true
+        });
+        if told {
+            tracing::warn!(%why, "coordination.away");
+        }
+    }
+
+    /// Until the connection is lost.
+    async fn watch(&self) {
+        let mut status = self.0.status.subscribe();
+        while timeout(HEARTBEAT, status.wait_for(|status| status.connection.is_none())).await.is_err() {
+            let _ = self.with(Connection::ping).await;
+        }
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn connected(&self) {
+        let mut status = self.0.status.subscribe();
+        // The sender is in `self`.
+        let _ = status.wait_for(|status| status.connection.is_some()).await;
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Link").field(&self.state()).finish()
+    }
+}
