@@ -1,6 +1,6 @@
 //! Where things are kept. Each method is one atomic, durable step; the guard of a write is in its `WHERE`, and
-//! a write that does not apply is a normal answer, never an error. Two implementations, one contract suite
-//! (`tests/store`): [`memory`], which is the model itself, and [`sqlite`].
+//! a write that does not apply is a normal answer, never an error. Three implementations, one contract suite
+//! (`tests/store`): [`memory`], which is the model itself, [`sqlite`] and [`postgres`].
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -12,7 +12,10 @@ use crate::model::{
     TenantUid, Timestamp, Tokens,
 };
 
+mod bind;
 pub mod memory;
+pub mod postgres;
+mod rows;
 pub mod sqlite;
 
 /// Why a step could not be taken, or is not known to have been.
@@ -165,6 +168,14 @@ pub trait Grants: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// See [`crate::model::Ledger::resolve`].
+    async fn resolve(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// See [`crate::model::Ledger::adopt`].
     async fn adopt(
         &self,
@@ -216,6 +227,13 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether more follow after the last of them.
     pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// The same page of other items.
+    fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(each).collect(), more: self.more }
+    }
 }
 
 /// Tenants.
@@ -322,6 +340,17 @@ pub enum KeyScope {
     Platform,
     /// The fingerprints of refresh tokens.
     Fingerprint,
+}
+
+impl KeyScope {
+    /// Its two columns.
+    const fn columns(&self) -> (&'static str, Option<TenantUid>) {
+        match self {
+            Self::Tenant(uid) => ("tenant", Some(*uid)),
+            Self::Platform => ("platform", None),
+            Self::Fingerprint => ("fingerprint", None),
+        }
+    }
 }
 
 /// A data key under the key-encryption key.

@@ -4,15 +4,27 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use token_broker::{
+    clock::Clock,
+    config::Durability,
     model::{
         AccessToken, Attempt, AttemptId, Burn, Connection, ConnectionName, ConnectionUid, Epoch, EventKind,
         Fingerprint, Generation, GrantType, Meta, Nonce, OauthClient, OauthClientName, OauthClientUid,
         Outcome, Reauthorise, RefreshToken, Sealed, State, Successor, Tenant, TenantName, TenantUid,
         Timestamp, Tokens,
     },
-    store::{Store, Written, memory::Memory, sqlite::Sqlite},
+    store::{
+        Store, Written,
+        memory::Memory,
+        postgres::{Postgres, Settings},
+        sqlite::Sqlite,
+    },
 };
 use uuid::Uuid;
+
+use crate::servers::{
+    pgbouncer::PgBouncer,
+    postgres::{Database, shared},
+};
 
 pub(crate) const HOLDER_LOST_AFTER: Duration = Duration::from_mins(3);
 
@@ -33,6 +45,40 @@ pub(crate) async fn sqlite() -> Fixture<Sqlite> {
     let directory = directory();
     let store = Sqlite::open(&directory.path().join("broker.db")).await.unwrap();
     Fixture { store, _directory: Some(directory) }
+}
+
+pub(crate) async fn postgres() -> Fixture<Postgres> {
+    let database = shared().database().await;
+    Fixture { store: serving(&database).await, _directory: None }
+}
+
+/// Through `PgBouncer`, which assigns servers by transaction.
+pub(crate) async fn pooled() -> Fixture<Postgres> {
+    static POOLER: tokio::sync::OnceCell<PgBouncer> = tokio::sync::OnceCell::const_new();
+    let database = shared().database().await;
+    let pooler = POOLER.get_or_init(|| PgBouncer::start(shared())).await;
+    let settings = Settings {
+        url: pooler.serving_url(&database),
+        direct_url: Some(database.serving_url()),
+        prepared_statements: false,
+        ..settings(&database)
+    };
+    Fixture { store: Postgres::open(&settings, Clock::System).await.unwrap(), _directory: None }
+}
+
+/// As the user that serves.
+pub(crate) async fn serving(database: &Database) -> Postgres {
+    Postgres::open(&settings(database), Clock::System).await.unwrap()
+}
+
+pub(crate) fn settings(database: &Database) -> Settings {
+    Settings {
+        url: database.serving_url(),
+        direct_url: None,
+        pool: 4,
+        prepared_statements: true,
+        durability: Durability::Single,
+    }
 }
 
 /// In memory where the machine has such a file system: fsync is what it is, and free.

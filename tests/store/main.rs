@@ -3,5 +3,9 @@
 
 mod contract;
 mod fixtures;
+mod migrating;
+mod postgres;
 mod property;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod sqlite;

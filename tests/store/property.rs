@@ -1,5 +1,5 @@
-//! The SQL cannot drift from the model that was checked: the same random operations on both stores give the same
-//! answers and leave the same grants, attempts, events and floors.
+//! The SQL cannot drift from the model that was checked: the same random operations on the model and on a store give
+//! the same answers and leave the same grants, attempts, events and floors.
 
 use std::time::Duration;
 
@@ -18,9 +18,10 @@ use token_broker::{
 };
 use uuid::Uuid;
 
-use crate::fixtures::{self, TENANT, access, at, attempt, burn, connection, furnish, new_pair, nonce, token};
+use crate::fixtures::{
+    self, Fixture, TENANT, access, at, attempt, burn, connection, furnish, new_pair, nonce, token,
+};
 
-const CASES: u32 = 400;
 const STEPS: std::ops::Range<usize> = 40..60;
 const NAMES: u8 = 3;
 const ATTEMPTS: u8 = 24;
@@ -62,6 +63,7 @@ enum Op {
     Reauthorise(Target, i64, i64, u8),
     Revoke(Target),
     Quarantine(Target, Option<Which>),
+    ResolveDoubt(Target),
     Adopt(Target, Which, i64, Option<u8>, Refresh),
     Sweep(u8, u8),
     Wait(u8),
@@ -130,6 +132,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(t, g, e, n)| Op::Reauthorise(t, g, e, n)),
         1 => target().prop_map(Op::Revoke),
         2 => (target(), option::of(which())).prop_map(|(t, w)| Op::Quarantine(t, w)),
+        1 => target().prop_map(Op::ResolveDoubt),
         2 => (target(), fresh(), offset(), option::weighted(0.2, 0..TOKENS), refresh())
             .prop_map(|(t, w, g, p, r)| Op::Adopt(t, w, g, p, r)),
         3 => (pause(), pause()).prop_map(|(lost, grace)| Op::Sweep(lost, grace)),
@@ -278,6 +281,10 @@ async fn apply(
             let uid = world.uid(target);
             both!(model, store, |s| s.revoke(TENANT, uid, now));
         }
+        Op::ResolveDoubt(target) => {
+            let uid = world.uid(target);
+            both!(model, store, |s| s.resolve(TENANT, uid, now));
+        }
         Op::Quarantine(target, which) => {
             let attempt = match which {
                 Some(which) => Some(world.attempt(model, which).await),
@@ -339,10 +346,10 @@ async fn run(model: &impl Store, store: &impl Store, ops: Vec<Op>) -> Result<(),
     Ok(())
 }
 
-#[test]
-fn sqlite_does_what_the_model_does() {
+/// Runs the same operations on the model and on a new store, `cases` times.
+fn hold<S: Store>(cases: u32, new: impl AsyncFn() -> Fixture<S>) {
     let config = Config {
-        cases: CASES,
+        cases,
         rng_seed: RngSeed::Fixed(4711),
         failure_persistence: None,
         max_shrink_iters: 2000,
@@ -352,9 +359,19 @@ fn sqlite_does_what_the_model_does() {
     let ops = proptest::collection::vec(op(), STEPS);
     let checked = TestRunner::new(config).run(&ops, |ops| {
         runtime.block_on(async {
-            let (model, sqlite) = (fixtures::memory().await, fixtures::sqlite().await);
-            run(&model.store, &sqlite.store, ops).await
+            let (model, other) = (fixtures::memory().await, new().await);
+            run(&model.store, &other.store, ops).await
         })
     });
     checked.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn sqlite_does_what_the_model_does() {
+    hold(400, fixtures::sqlite);
+}
+
+#[test]
+fn postgres_does_what_the_model_does() {
+    hold(60, fixtures::postgres);
 }

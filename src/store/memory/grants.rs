@@ -150,6 +150,19 @@ impl Grants for Memory {
         Ok(moved.unwrap_or(false))
     }
 
+    async fn resolve(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        if tables.of(tenant, connection).is_none() {
+            return Ok(false);
+        }
+        Ok(tables.step(connection, now, Ledger::resolve).unwrap_or(false))
+    }
+
     async fn adopt(
         &self,
         tenant: TenantUid,

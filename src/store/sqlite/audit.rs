@@ -3,19 +3,7 @@
 use async_trait::async_trait;
 
 use super::Sqlite;
-use crate::{
-    model::Timestamp,
-    store::{Audit, AuditEntry, StoreError},
-};
-
-#[derive(sqlx::FromRow)]
-struct AuditRow {
-    at: i64,
-    principal: String,
-    action: String,
-    resource: String,
-    outcome: String,
-}
+use crate::store::{Audit, AuditEntry, StoreError, rows::AuditRow};
 
 #[async_trait]
 impl Audit for Sqlite {
@@ -49,17 +37,5 @@ impl Audit for Sqlite {
         .fetch_all(&self.0.readers)
         .await?;
         Ok(rows.into_iter().map(AuditEntry::from).collect())
-    }
-}
-
-impl From<AuditRow> for AuditEntry {
-    fn from(row: AuditRow) -> Self {
-        Self {
-            at: Timestamp::from_micros(row.at),
-            principal: row.principal,
-            action: row.action,
-            resource: row.resource,
-            outcome: row.outcome,
-        }
     }
 }

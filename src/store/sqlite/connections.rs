@@ -1,62 +1,17 @@
 //! Connections and the tombstones that they leave.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
-use super::{
-    Sqlite,
-    bind::{micros, revision},
-    grants::revoke,
-    rows::{self, MetaRow, Place, page},
-};
+use super::{Sqlite, grants::revoke};
 use crate::{
-    model::{
-        Connection, ConnectionName, ConnectionUid, Generation, GrantType, TenantName, TenantUid, Timestamp,
+    model::{Connection, ConnectionName, Generation, TenantName, Timestamp},
+    store::{
+        Connections, Page, StoreError, Written,
+        bind::{micros, revision},
+        rows::{self, ConnectionRow, Place, grant_type, page},
     },
-    store::{Connections, Page, StoreError, Written},
 };
-
-#[derive(sqlx::FromRow)]
-struct ConnectionRow {
-    uid: Vec<u8>,
-    name: String,
-    tenant_uid: Vec<u8>,
-    oauth_client: String,
-    display_name: String,
-    grant_type: String,
-    account_id: String,
-    max_min_ttl: Option<i64>,
-    generation_floor: i64,
-    #[sqlx(flatten)]
-    meta: MetaRow,
-}
-
-impl TryFrom<ConnectionRow> for Connection {
-    type Error = StoreError;
-
-    fn try_from(row: ConnectionRow) -> Result<Self, StoreError> {
-        let place = Place::new("connections", &row.name);
-        let max_min_ttl = row.max_min_ttl.map(|micros| place.count("max_min_ttl", micros)).transpose()?;
-        Ok(Self {
-            name: place.text("name", &row.name)?,
-            uid: ConnectionUid(place.uid("uid", &row.uid)?),
-            tenant_uid: TenantUid(place.uid("tenant_uid", &row.tenant_uid)?),
-            oauth_client: place.text("oauth_client_uid", &row.oauth_client)?,
-            grant_type: match row.grant_type.as_str() {
-                "authorization_code" => GrantType::AuthorizationCode,
-                "client_credentials" => GrantType::ClientCredentials,
-                _ => return Err(place.corrupt("grant_type")),
-            },
-            max_min_ttl: max_min_ttl.map(Duration::from_micros),
-            generation_floor: place.generation("generation_floor", row.generation_floor)?,
-            meta: row.meta.read(place)?,
-            display_name: row.display_name,
-            account_id: row.account_id,
-        })
-    }
-}
 
 #[async_trait]
 impl Connections for Sqlite {
@@ -146,10 +101,7 @@ async fn create(tx: &mut SqliteConnection, connection: &Connection) -> Result<Wr
     .bind(connection.tenant_uid)
     .bind(&connection.oauth_client)
     .bind(&connection.display_name)
-    .bind(match connection.grant_type {
-        GrantType::AuthorizationCode => "authorization_code",
-        GrantType::ClientCredentials => "client_credentials",
-    })
+    .bind(grant_type(connection.grant_type))
     .bind(&connection.account_id)
     .bind(connection.max_min_ttl.map(micros))
     .bind(connection.generation_floor)

@@ -3,33 +3,13 @@
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
-use super::{Sqlite, rows::Place};
-use crate::{
-    model::{TenantUid, Timestamp},
-    store::{DataKeys, KeyScope, StoreError, WrappedKey, Written},
-};
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    id: Vec<u8>,
-    wrapped_by: String,
-    wrapped: Vec<u8>,
-    created_at: i64,
-}
-
-/// The two columns of a scope.
-const fn columns(scope: &KeyScope) -> (&'static str, Option<TenantUid>) {
-    match scope {
-        KeyScope::Tenant(uid) => ("tenant", Some(*uid)),
-        KeyScope::Platform => ("platform", None),
-        KeyScope::Fingerprint => ("fingerprint", None),
-    }
-}
+use super::Sqlite;
+use crate::store::{DataKeys, KeyScope, StoreError, WrappedKey, Written, rows::KeyRow};
 
 #[async_trait]
 impl DataKeys for Sqlite {
     async fn data_keys(&self, scope: &KeyScope) -> Result<Vec<WrappedKey>, StoreError> {
-        let (kind, tenant) = columns(scope);
+        let (kind, tenant) = scope.columns();
         let rows = sqlx::query_as::<_, KeyRow>(
             "-- data_keys()
             SELECT id, wrapped_by, wrapped, created_at FROM data_keys
@@ -39,17 +19,7 @@ impl DataKeys for Sqlite {
         .bind(tenant)
         .fetch_all(&self.0.readers)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(WrappedKey {
-                    id: Place::new("data_keys", kind).uid("id", &row.id)?,
-                    scope: scope.clone(),
-                    wrapped_by: row.wrapped_by,
-                    wrapped: row.wrapped,
-                    created_at: Timestamp::from_micros(row.created_at),
-                })
-            })
-            .collect()
+        rows.into_iter().map(|row| row.read(scope)).collect()
     }
 
     async fn add_first_key(&self, key: &WrappedKey) -> Result<Written, StoreError> {
@@ -59,7 +29,7 @@ impl DataKeys for Sqlite {
 }
 
 async fn add_first(tx: &mut SqliteConnection, key: &WrappedKey) -> Result<Written, StoreError> {
-    let (kind, tenant) = columns(&key.scope);
+    let (kind, tenant) = key.scope.columns();
     let added = sqlx::query(
         "-- add_first_key()
         INSERT INTO data_keys (id, scope, tenant_uid, wrapped_by, wrapped, created_at)

@@ -10,13 +10,11 @@ use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use super::{StoreError, Written};
 
 mod audit;
-mod bind;
 mod clients;
 mod connections;
 mod grants;
 mod keys;
 mod open;
-mod rows;
 mod secrets;
 mod tenants;
 

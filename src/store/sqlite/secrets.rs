@@ -2,10 +2,12 @@
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::rows::{AccessRow, Place};
 use crate::{
     model::{OauthClientUid, Sealed, SecretVersion, Timestamp},
-    store::{Lease, StoreError, Written},
+    store::{
+        Lease, StoreError, Written,
+        rows::{LeaseRow, Place},
+    },
 };
 
 pub(super) async fn add(
@@ -75,13 +77,6 @@ pub(super) async fn get(
     Ok(sealed.map(Sealed))
 }
 
-#[derive(sqlx::FromRow)]
-struct LeaseRow {
-    generation: i64,
-    #[sqlx(flatten)]
-    access: AccessRow,
-}
-
 pub(super) async fn lease(readers: &SqlitePool, client: OauthClientUid) -> Result<Option<Lease>, StoreError> {
     let row = sqlx::query_as::<_, LeaseRow>(
         "-- lease()
@@ -90,14 +85,7 @@ pub(super) async fn lease(readers: &SqlitePool, client: OauthClientUid) -> Resul
     .bind(client)
     .fetch_optional(readers)
     .await?;
-    let owner = client.to_string();
-    let place = Place::new("leases", &owner);
-    row.map(|row| {
-        let generation = place.generation("generation", row.generation)?;
-        let access = row.access.read(place)?.ok_or_else(|| place.corrupt("access"))?;
-        Ok(Lease { generation, access })
-    })
-    .transpose()
+    row.map(|row| row.read(client)).transpose()
 }
 
 pub(super) async fn put_lease(

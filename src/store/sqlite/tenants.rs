@@ -3,38 +3,15 @@
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
-use super::{
-    Sqlite,
-    bind::revision,
-    rows::{MetaRow, Place, page},
-};
+use super::Sqlite;
 use crate::{
-    model::{Tenant, TenantName, TenantUid},
-    store::{Page, StoreError, Tenants, Written},
+    model::{Tenant, TenantName},
+    store::{
+        Page, StoreError, Tenants, Written,
+        bind::revision,
+        rows::{TenantRow, page},
+    },
 };
-
-#[derive(sqlx::FromRow)]
-struct TenantRow {
-    uid: Vec<u8>,
-    name: String,
-    display_name: String,
-    #[sqlx(flatten)]
-    meta: MetaRow,
-}
-
-impl TryFrom<TenantRow> for Tenant {
-    type Error = StoreError;
-
-    fn try_from(row: TenantRow) -> Result<Self, StoreError> {
-        let place = Place::new("tenants", &row.name);
-        Ok(Self {
-            name: place.text("name", &row.name)?,
-            uid: TenantUid(place.uid("uid", &row.uid)?),
-            meta: row.meta.read(place)?,
-            display_name: row.display_name,
-        })
-    }
-}
 
 #[async_trait]
 impl Tenants for Sqlite {

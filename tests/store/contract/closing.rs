@@ -1,9 +1,9 @@
-//! `conclude`, `permit_replay`, `quarantine`, `sweep`.
+//! `conclude`, `permit_replay`, `quarantine`, `resolve`, `sweep`.
 
 use std::time::Duration;
 
 use token_broker::{
-    model::{Closing, EventKind, Generation, Outcome, State, SweepPolicy},
+    model::{Closing, EventKind, Generation, Outcome, Settlement, State, SweepPolicy},
     store::Store,
 };
 
@@ -19,6 +19,8 @@ on_every_store! {
     unknown_is_doubt_and_no_outcome,
     a_closed_attempt_is_closed,
     an_outcome_is_noted_where_the_grant_has_moved_on,
+    an_attempt_from_before_a_revocation_closes_alone,
+    an_operator_ends_doubt_and_quarantine,
     a_replay_needs_doubt_and_ends,
     quarantine_is_for_the_owner,
     silence_becomes_doubt_becomes_work,
@@ -112,6 +114,43 @@ async fn an_outcome_is_noted_where_the_grant_has_moved_on(store: &impl Store) {
     assert_eq!(state(store, two).await, State::Revoked);
     assert_eq!(outcomes(store, one).await, [Some(Outcome::NotSent)]);
     assert_eq!(outcomes(store, two).await, [Some(Outcome::Rejected)]);
+}
+
+/// It is still open, and the grant is another attempt's by now.
+async fn an_attempt_from_before_a_revocation_closes_alone(store: &impl Store) {
+    furnish(store).await;
+    for (n, closing) in
+        [(1, Closing::NotSent), (2, Closing::Refused { not_before: at(9) }), (3, Closing::Rejected)]
+    {
+        let uid = connected(store, n.into()).await;
+        assert!(store.burn(TENANT, uid, burn(n, 1), at(1)).await.unwrap());
+        store.revoke(TENANT, uid, at(2)).await.unwrap();
+        store.reauthorise(TENANT, uid, new_pair(2, 1, token(100 + n)), at(3)).await.unwrap();
+        assert!(store.burn(TENANT, uid, burn(10 + n, 2), at(4)).await.unwrap());
+        assert!(store.conclude(TENANT, attempt(n.into()), closing, at(5)).await.unwrap());
+        let dispatched = State::Dispatched { attempt: attempt(u128::from(n) + 10), since: at(4) };
+        assert_eq!(state(store, uid).await, dispatched, "{closing:?}");
+        assert_eq!(store.grant(TENANT, uid).await.unwrap().unwrap().not_before, None, "{closing:?}");
+    }
+}
+
+async fn an_operator_ends_doubt_and_quarantine(store: &impl Store) {
+    furnish(store).await;
+    let (one, two) = (connected(store, 1).await, connected(store, 2).await);
+    assert!(!store.resolve(TENANT, one, at(1)).await.unwrap(), "nothing to end");
+    store.burn(TENANT, one, burn(1, 1), at(1)).await.unwrap();
+    assert!(!store.resolve(TENANT, one, at(1)).await.unwrap(), "its holder is at it");
+    store.conclude(TENANT, attempt(1), Closing::Unknown, at(2)).await.unwrap();
+    store.burn(TENANT, two, burn(2, 1), at(1)).await.unwrap();
+    store.quarantine(TENANT, two, None, at(2)).await.unwrap();
+    for (uid, n) in [(one, 1), (two, 2)] {
+        assert!(store.resolve(TENANT, uid, at(3)).await.unwrap());
+        assert_eq!(state(store, uid).await, State::ReauthRequired { attempt: Some(attempt(n)) });
+        assert_eq!(told(store, uid).await.last(), Some(&(1, EventKind::ReauthRequired)));
+        assert!(!store.resolve(TENANT, uid, at(4)).await.unwrap(), "done");
+    }
+    let settled = store.settle(TENANT, attempt(2), rotated(22), at(5)).await.unwrap();
+    assert_eq!(settled, Settlement::Settled(Generation(2)), "what was kept settles");
 }
 
 async fn a_replay_needs_doubt_and_ends(store: &impl Store) {

@@ -5,6 +5,8 @@ macro_rules! on_every_store {
     ($($test:ident),+ $(,)?) => {
         on_every_store!(@ memory: $($test)+);
         on_every_store!(@ sqlite: $($test)+);
+        on_every_store!(@ postgres: $($test)+);
+        on_every_store!(@ pooled: $($test)+);
     };
     (@ $store:ident: $($test:ident)+) => {
         mod $store {

@@ -26,6 +26,7 @@ on_every_store! {
     a_replayed_attempt_waits_whatever_its_successor_does,
     adopt_takes_what_the_database_forgot,
     adopt_keeps_what_does_not_descend,
+    adopt_keeps_what_a_person_was_asked_for,
 }
 
 async fn settle_moves_the_grant_on(store: &impl Store) {
@@ -229,4 +230,19 @@ async fn adopt_keeps_what_does_not_descend(store: &impl Store) {
     let kept = store.adopt(TENANT, uid, burn(1, 1), parent, rotated(12), at(4)).await.unwrap();
     assert_eq!(kept, Settlement::Kept, "an attempt holds the slot");
     assert_eq!(store.attempts(TENANT, uid, 10).await.unwrap().len(), 1);
+}
+
+/// The window of a replay has ended: the slot is free, the generation and the token are right.
+async fn adopt_keeps_what_a_person_was_asked_for(store: &impl Store) {
+    furnish(store).await;
+    let uid = connected(store, 1).await;
+    assert!(store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap());
+    store.conclude(TENANT, attempt(1), Closing::Unknown, at(2)).await.unwrap();
+    assert!(store.permit_replay(TENANT, attempt(1), at(9), at(3)).await.unwrap());
+    let policy = SweepPolicy { holder_lost_after: HOLDER_LOST_AFTER, doubt_grace: HOLDER_LOST_AFTER };
+    assert_eq!(store.sweep(policy, at(9)).await.unwrap(), [uid]);
+    let parent = token(11).fingerprint;
+    let kept = store.adopt(TENANT, uid, burn(2, 1), parent, rotated(12), at(10)).await.unwrap();
+    assert_eq!(kept, Settlement::Kept);
+    assert_eq!(state(store, uid).await, State::ReauthRequired { attempt: None });
 }

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::event;
 use crate::{
     model::{AttemptId, Closing, ConnectionUid, EventKind, Outcome, REFUSALS_PER_GENERATION, Timestamp},
-    store::{StoreError, sqlite::rows},
+    store::{StoreError, rows},
 };
 
 pub(super) async fn conclude(
@@ -159,6 +159,22 @@ pub(super) async fn quarantine(
     .fetch_optional(&mut *tx)
     .await?;
     tell(tx, entered, EventKind::Quarantined, now).await
+}
+
+pub(super) async fn resolve(
+    tx: &mut SqliteConnection,
+    connection: ConnectionUid,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let entered = sqlx::query_scalar::<_, Vec<u8>>(
+        "-- resolve(): an operator ends doubt or quarantine
+        UPDATE grants SET state = 'reauth_required', since = NULL
+        WHERE connection_uid = ?1 AND state IN ('in_doubt', 'quarantined') RETURNING connection_uid",
+    )
+    .bind(connection)
+    .fetch_optional(&mut *tx)
+    .await?;
+    tell(tx, entered, EventKind::ReauthRequired, now).await
 }
 
 /// The event of the grant that a statement moved, if it moved one.

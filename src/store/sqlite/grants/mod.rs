@@ -17,7 +17,6 @@ mod burn;
 mod close;
 mod read;
 mod renew;
-mod rows;
 mod settle;
 mod sweep;
 
@@ -141,6 +140,18 @@ impl Grants for Sqlite {
     ) -> Result<bool, StoreError> {
         self.transition(tenant, Whose::Connection(connection), false, move |tx| {
             Box::pin(close::quarantine(tx, connection, attempt, now))
+        })
+        .await
+    }
+
+    async fn resolve(
+        &self,
+        tenant: TenantUid,
+        connection: ConnectionUid,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.transition(tenant, Whose::Connection(connection), false, move |tx| {
+            Box::pin(close::resolve(tx, connection, now))
         })
         .await
     }

@@ -2,13 +2,13 @@
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::{
-    Whose,
-    rows::{AttemptRow, EventRow, GrantRow},
-};
+use super::Whose;
 use crate::{
     model::{Attempt, ConnectionUid, GrantFacts, TenantUid},
-    store::{Event, StoreError},
+    store::{
+        Event, StoreError,
+        rows::{AttemptRow, EventRow, GrantRow},
+    },
 };
 
 pub(super) async fn grant(

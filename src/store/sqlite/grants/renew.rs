@@ -5,10 +5,7 @@ use sqlx::SqliteConnection;
 use super::event;
 use crate::{
     model::{ConnectionUid, Epoch, EventKind, Fingerprint, Reauthorise, Timestamp},
-    store::{
-        Reauthorised, StoreError,
-        sqlite::{bind::silent_since, rows::Place},
-    },
+    store::{Reauthorised, StoreError, bind::silent_since, rows::Place},
 };
 
 pub(super) async fn reauthorise(

@@ -10,7 +10,7 @@ use crate::{
     },
     store::{
         StoreError,
-        sqlite::rows::{self, Place},
+        rows::{self, Place},
     },
 };
 

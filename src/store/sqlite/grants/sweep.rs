@@ -5,10 +5,7 @@ use sqlx::SqliteConnection;
 use super::event;
 use crate::{
     model::{ConnectionUid, EventKind, SweepPolicy, Timestamp},
-    store::{
-        StoreError,
-        sqlite::{bind::silent_since, rows},
-    },
+    store::{StoreError, bind::silent_since, rows},
 };
 
 pub(super) async fn sweep(

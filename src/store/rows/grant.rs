@@ -1,18 +1,16 @@
 //! The rows of grants, attempts and events.
 
+use super::{AccessRow, Place};
 use crate::{
     model::{
         Attempt, AttemptId, Burn, ConnectionUid, Epoch, EventKind, GrantFacts, NonceHash, Outcome, State,
         Timestamp,
     },
-    store::{
-        Event, StoreError,
-        sqlite::rows::{AccessRow, Place},
-    },
+    store::{Event, StoreError},
 };
 
 #[derive(sqlx::FromRow)]
-pub(super) struct GrantRow {
+pub(in crate::store) struct GrantRow {
     row: String,
     generation: i64,
     revoke_epoch: i64,
@@ -58,7 +56,7 @@ impl TryFrom<GrantRow> for GrantFacts {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct AttemptRow {
+pub(in crate::store) struct AttemptRow {
     row: String,
     attempt_id: Vec<u8>,
     generation: i64,
@@ -100,7 +98,7 @@ impl TryFrom<AttemptRow> for Attempt {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct EventRow {
+pub(in crate::store) struct EventRow {
     row: String,
     connection_uid: Vec<u8>,
     generation: i64,

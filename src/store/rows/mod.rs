@@ -1,8 +1,20 @@
-//! How rows are read. What cannot be names its table, column and row.
+//! How rows are read, from either database. What cannot be names its table, column and row.
 
 use std::str::FromStr;
 
 use uuid::Uuid;
+
+mod client;
+mod connection;
+mod grant;
+mod kept;
+mod tenant;
+
+pub(super) use client::ClientRow;
+pub(super) use connection::{ConnectionRow, grant_type};
+pub(super) use grant::{AttemptRow, EventRow, GrantRow};
+pub(super) use kept::{AuditRow, KeyRow, LeaseRow};
+pub(super) use tenant::TenantRow;
 
 use crate::{
     model::{AccessToken, ConnectionUid, Fingerprint, Generation, Meta, Sealed, Timestamp},

@@ -1,0 +1,158 @@
+//! The store of many replicas: `PostgreSQL`, behind a gate. Grants and attempts are reached through the functions of
+//! `migrations/postgres` and in no other way; each is one transition, one statement, one commit. The user that serves
+//! cannot read a refresh token without burning it first.
+//!
+//! Works through `PgBouncer` with transaction pooling: nothing here depends on a session.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+
+use super::StoreError;
+use crate::clock::Clock;
+
+mod audit;
+mod clients;
+mod connections;
+mod failure;
+mod fitness;
+mod grants;
+mod incarnation;
+mod keys;
+mod migrate;
+mod open;
+mod retain;
+mod secrets;
+mod signals;
+mod skew;
+mod statement;
+mod tenants;
+mod written;
+
+pub use fitness::Unfit;
+pub use incarnation::Incarnation;
+pub use migrate::{MigrateError, Migration, Migrations, ROLES, State};
+pub use open::{OpenError, Settings};
+pub use retain::{Retained, Retention};
+pub use signals::Signal;
+
+use failure::Fate;
+use open::Pool;
+use skew::Skew;
+use statement::{Answer, Statement};
+
+/// A statement that clashed with another transaction is tried again: nothing of it happened.
+const CLASHES: u32 = 5;
+
+/// The store in a `PostgreSQL` database.
+#[derive(Clone, Debug)]
+pub struct Postgres(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Pool,
+    /// For what needs a session: `LISTEN`.
+    direct: PgPool,
+    skew: Skew,
+    clock: Clock,
+    /// A statement that is not answered for so long is given up: not cancelled, what it does is not known.
+    patience: Duration,
+}
+
+impl Postgres {
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read::<(i32,)>(Statement::new("SELECT 1")).await.map(drop)
+    }
+
+    /// How far the database's clock is ahead of this process's, in microseconds, as last measured.
+    #[must_use]
+    pub fn skew(&self) -> i64 {
+        self.0.skew.measured()
+    }
+
+    /// Waits for what is under way and closes the connections; every call afterwards fails.
+    pub async fn close(&self) {
+        self.0.pool.close().await;
+        self.0.direct.close().await;
+    }
+
+    /// One write, in a task of its own: tonic drops a caller's future with the caller, and a commit whose answer
+    /// nobody awaits must still be whole.
+    async fn write<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::spawn(async move { inner.commit(statement).await });
+        task.await.unwrap_or_else(|lost| Err(StoreError::Ambiguous(lost.into())))
+    }
+
+    /// One write that answers with one row.
+    async fn step<T: Answer>(&self, statement: Statement) -> Result<T, StoreError> {
+        only(self.write(statement).await?)
+    }
+
+    /// One statement that writes nothing.
+    async fn read<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
+        self.0.look(statement).await.map_err(|error| StoreError::Unavailable(error.into()))
+    }
+}
+
+impl Inner {
+    async fn commit<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
+        let mut clashes = 0;
+        loop {
+            let mut connection = self.pool.acquire().await?;
+            let run = statement.run(&mut connection, self.pool.prepared);
+            let failure = match tokio::time::timeout(self.patience, run).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(failure)) => failure,
+                Err(silence) => {
+                    self.pool.abandon(connection);
+                    return Err(StoreError::Ambiguous(silence.into()));
+                }
+            };
+            if failure.is_lost() {
+                self.pool.abandon(connection);
+            }
+            match failure.fate {
+                Fate::Clash if clashes < CLASHES => clashes += 1,
+                Fate::Clash | Fate::Nothing => return Err(StoreError::Unavailable(failure.error.into())),
+                Fate::Unknown => return Err(StoreError::Ambiguous(failure.error.into())),
+            }
+        }
+    }
+
+    /// Once more where the connection had died in the pool.
+    async fn look<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, LookError> {
+        let mut again = true;
+        loop {
+            let mut connection = self.pool.acquire().await?;
+            let run = statement.run(&mut connection, self.pool.prepared);
+            match tokio::time::timeout(self.patience, run).await {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(failure)) if failure.is_lost() && again => again = false,
+                Ok(Err(failure)) => return Err(LookError::Refused(failure.error)),
+                Err(silence) => {
+                    self.pool.abandon(connection);
+                    return Err(LookError::Silence(silence));
+                }
+            }
+            self.pool.abandon(connection);
+        }
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Refused(sqlx::Error),
+    #[error("the database does not answer")]
+    Silence(#[source] tokio::time::error::Elapsed),
+}
+
+/// The one row of a function that always gives one.
+fn only<T>(rows: Vec<T>) -> Result<T, StoreError> {
+    rows.into_iter().next().ok_or_else(|| StoreError::Ambiguous("a function gave no row".into()))
+}
