@@ -2,6 +2,7 @@
 //! is encoded once, when its token arrives.
 
 use std::{
+    hash::{BuildHasher as _, Hash, RandomState},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -13,10 +14,11 @@ use bytes::Bytes;
 use prost::Message as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use token_broker_proto::v1;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    model::{Generation, State, Timestamp},
+    model::{Generation, OauthClientUid, State, Timestamp},
     refresh::{Advice, Life, Subject},
 };
 
@@ -113,17 +115,37 @@ pub fn wire_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// Counters of what was forgotten: enough that unrelated names seldom meet.
+const SHARDS: usize = 1024;
+
 /// Tokens by connection name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cache {
     entries: papaya::HashMap<String, Arc<Entry>>,
-    forgotten: AtomicU64,
+    /// The names of connections that were ever here.
+    names: papaya::HashMap<Uuid, String>,
+    forgotten: Vec<AtomicU64>,
+    hasher: RandomState,
 }
 
 /// Taken before the store is read for an entry: an entry whose ticket has run out was perhaps revoked
 /// meanwhile, and is not kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    name: (usize, u64),
+    subject: Option<(usize, u64)>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: papaya::HashMap::new(),
+            names: papaya::HashMap::new(),
+            forgotten: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
 
 impl Cache {
     /// The token of a connection, by `tenants/{tenant}/connections/{connection}`.
@@ -132,39 +154,79 @@ impl Cache {
         self.entries.pin().get(name).cloned()
     }
 
-    /// To be taken before reading what will be put.
+    /// To be taken before the connection is read.
     #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        Ticket(self.forgotten.load(Ordering::SeqCst))
+    pub fn ticket(&self, name: &str) -> Ticket {
+        Ticket { name: self.count(name), subject: None }
+    }
+
+    /// To be taken before its grant is read: others name it by its uid.
+    #[must_use]
+    pub fn ticket_for(&self, ticket: Ticket, subject: Uuid) -> Ticket {
+        Ticket { subject: Some(self.count(subject)), ..ticket }
     }
 
     /// Puts a token in, unless a newer one is there: an answer that was long on its way must not hide its
     /// successor.
     pub fn put(&self, ticket: Ticket, entry: &Arc<Entry>) {
-        let name = entry.subject.connection.name.to_string();
+        let connection = &entry.subject.connection;
+        let name = connection.name.to_string();
+        self.names.pin().get_or_insert_with(connection.uid.0, || name.clone());
         let entries = self.entries.pin();
         entries.update_or_insert_with(
             name.clone(),
             |present| {
-                let same = present.subject.connection.uid == entry.subject.connection.uid;
+                let same = present.subject.connection.uid == connection.uid;
                 if same && present.generation > entry.generation { present.clone() } else { entry.clone() }
             },
             || entry.clone(),
         );
-        if self.forgotten.load(Ordering::SeqCst) != ticket.0 {
+        let good = |(shard, count): (usize, u64)| self.forgotten[shard].load(Ordering::SeqCst) == count;
+        if !good(ticket.name) || !ticket.subject.is_none_or(good) {
             entries.remove(&name);
         }
     }
 
     /// Forgets a connection: the next call reads the store.
     pub fn remove(&self, name: &str) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.forget(name);
         self.entries.pin().remove(name);
+    }
+
+    /// Another replica has this generation of a connection, or of an OAuth client's lease, or has changed its state.
+    pub fn overtaken(&self, subject: Uuid, generation: Generation) {
+        self.forget(subject);
+        let Some(name) = self.names.pin().get(&subject).cloned() else {
+            return self.remove_where(|cached| cached.is_lease_of(OauthClientUid(subject)));
+        };
+        let entries = self.entries.pin();
+        let old =
+            |entry: &Arc<Entry>| entry.subject.connection.uid.0 == subject && entry.generation <= generation;
+        let _ = entries.remove_if(&name, |_, entry| old(entry));
     }
 
     /// Forgets every connection that the predicate names.
     pub fn remove_where(&self, mut which: impl FnMut(&Subject) -> bool) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.forgotten.iter().for_each(|count| _ = count.fetch_add(1, Ordering::SeqCst));
         self.entries.pin().retain(|_, entry| !which(&entry.subject));
+    }
+
+    /// What is in memory at some moment of the call.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries.pin().values().cloned().collect()
+    }
+
+    fn shard(&self, key: impl Hash) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0)
+    }
+
+    fn count(&self, key: impl Hash) -> (usize, u64) {
+        let shard = self.shard(key);
+        (shard, self.forgotten[shard].load(Ordering::SeqCst))
+    }
+
+    fn forget(&self, key: impl Hash) {
+        self.forgotten[self.shard(key)].fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -7,11 +7,13 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod coordination;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod error;
 pub mod failpoint;
 pub mod identity;
+pub mod journal;
 pub mod lifecycle;
 pub mod model;
 pub mod provider;

@@ -31,8 +31,11 @@ pub(super) fn files(config: &Config) -> Vec<Problem> {
     if let Err(error) = KeyEncryptionKeys::load(&config.keys.file) {
         problems.push(Problem::new("keys.file", with_sources(&error)));
     }
+    problems.extend(config.database.postgres_url().err());
+    problems.extend(config.database.postgres_direct_url().err());
+    let embedded = !config.database.is_postgres();
     let directory = config.database.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if directory.is_some_and(|directory| !directory.is_dir()) {
+    if embedded && directory.is_some_and(|directory| !directory.is_dir()) {
         problems.push(Problem::new("database.path", "its directory does not exist"));
     }
     let proxy_ca = config.egress.proxy.as_ref().and_then(|proxy| proxy.ca_file.as_ref());

@@ -8,7 +8,8 @@ use secrecy::ExposeSecret as _;
 use token_broker_proto::v1::{
     Connection, CreateConnectionRequest, DeleteConnectionRequest, GetConnectionRequest,
     ImportConnectionRequest, InspectConnectionRequest, ListConnectionsRequest, RefreshConnectionRequest,
-    UpdateConnectionRequest, connection, connection_service_client::ConnectionServiceClient,
+    ResolveConnectionRequest, UpdateConnectionRequest, connection,
+    connection_service_client::ConnectionServiceClient,
 };
 
 use super::{Broker, Failure, Printer, names, secret};
@@ -99,7 +100,13 @@ pub enum ConnectionCommand {
         #[arg(value_parser = names::connection)]
         name: ConnectionName,
     },
-    /// Show the attempts and events of a connection.
+    /// End a doubt or a quarantine: an answer that is kept settles, else the connection must be authorised anew.
+    Resolve {
+        /// The connection.
+        #[arg(value_parser = names::connection)]
+        name: ConnectionName,
+    },
+    /// Show the attempts and events of a connection, and what is remembered of it beside the database.
     Inspect {
         /// The connection.
         #[arg(value_parser = names::connection)]
@@ -179,6 +186,10 @@ pub(super) async fn run(
         ConnectionCommand::Refresh { name } => {
             let request = RefreshConnectionRequest { name: name.to_string() };
             printer.one(client.refresh_connection(request).await?.get_ref())
+        }
+        ConnectionCommand::Resolve { name } => {
+            let request = ResolveConnectionRequest { name: name.to_string() };
+            printer.one(client.resolve_connection(request).await?.get_ref())
         }
         ConnectionCommand::Inspect { name } => {
             let request = InspectConnectionRequest { name: name.to_string() };

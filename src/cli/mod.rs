@@ -9,6 +9,7 @@ mod client;
 mod connection;
 mod failure;
 mod keys;
+mod migrate;
 mod names;
 mod oauth_client;
 mod output;
@@ -33,6 +34,7 @@ pub use client::{Broker, ClientArgs};
 pub use connection::ConnectionCommand;
 pub use failure::Failure;
 pub use keys::KeysCommand;
+pub use migrate::MigrateArgs;
 pub use oauth_client::OauthClientCommand;
 pub use output::{Format, Printer};
 pub use show::Show;
@@ -69,6 +71,8 @@ pub enum Command {
 pub enum Tool {
     /// Check the configuration and show what is in force.
     CheckConfig(ServeArgs),
+    /// Bring a PostgreSQL database up to date.
+    Migrate(MigrateArgs),
     /// Key-encryption keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -161,6 +165,7 @@ async fn execute(tool: Tool, client: &ClientArgs, out: &mut (dyn Write + Send)) 
     let mut printer = Printer::new(client.output, out);
     match tool {
         Tool::CheckConfig(args) => check_config::run(&args, &mut printer),
+        Tool::Migrate(args) => migrate::run(&args, &mut printer).await,
         Tool::Keys(command) => keys::run(command, &mut printer),
         Tool::Tenant(command) => tenant::run(command, client.connect().await?, &mut printer).await,
         Tool::OauthClient(command) => oauth_client::run(command, client.connect().await?, &mut printer).await,

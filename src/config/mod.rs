@@ -3,11 +3,13 @@
 //! A setting comes from a variable `TOKEN_BROKER__SECTION__KEY`, else from the file, else it is the default.
 //! Secrets are never in the tree: a setting `*_file` says where one is.
 
+mod database;
 pub mod duration;
 mod identity;
 mod network;
 mod problem;
 mod reader;
+mod redis;
 mod sections;
 mod tree;
 mod validate;
@@ -19,7 +21,11 @@ use serde::{Deserialize as _, Serialize};
 pub use identity::{Identity, Role, StaticIdentity, StaticPrincipal, TokenDigest};
 pub use network::{InvalidNetwork, Network};
 pub use problem::{Invalid, Origin, Problem};
-pub use sections::{Breaker, Config, Database, Egress, Keys, Level, Listen, Log, LogFormat, Proxy, Refresh};
+pub use redis::{Redis, Sentinel};
+pub use sections::{
+    Breaker, Config, Database, Durability, Egress, Journal, Keys, Level, Listen, Log, LogFormat, Proxy,
+    Refresh, Retention, Shutdown,
+};
 
 use self::tree::{Node, PREFIX, join};
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Identity, Network, duration};
+use super::{Identity, Network, Redis, duration};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -22,6 +22,11 @@ pub struct Config {
     pub listen: Listen,
     /// Where things are kept.
     pub database: Database,
+    /// The second medium of received answers.
+    pub journal: Journal,
+    /// How many replicas agree; absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
     /// What they are encrypted with.
     pub keys: Keys,
     /// The refresh protocol.
@@ -32,6 +37,10 @@ pub struct Config {
     pub egress: Egress,
     /// Who may call.
     pub identity: Identity,
+    /// How long records are kept.
+    pub retention: Retention,
+    /// How it ends.
+    pub shutdown: Shutdown,
     /// What is logged.
     pub log: Log,
     /// Provider profiles beside the built-in ones.
@@ -52,8 +61,54 @@ pub struct Listen {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// The embedded database's file.
+    /// The embedded database's file; without meaning where there is a URL.
     pub path: PathBuf,
+    /// `PostgreSQL`, without a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A file with the URL, password and all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// Past a pooler, without a password; where absent, as `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct_url: Option<String>,
+    /// A file with that URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct_url_file: Option<PathBuf>,
+    /// Connections at most.
+    pub pool: u32,
+    /// Whether statements are prepared once per connection.
+    pub prepared_statements: bool,
+    /// What becomes of a commit when the database's machine is lost.
+    pub durability: Durability,
+}
+
+/// What the operator says of the database's replication: what a failover may forget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// There is no other machine to fail over to.
+    #[default]
+    Single,
+    /// Commits wait for a standby: a failover forgets nothing.
+    Synchronous,
+    /// Commits do not wait: a failover forgets the last ones.
+    Asynchronous,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// Its folder: this replica's alone.
+    pub path: PathBuf,
+    /// The size of one file; a record may have a quarter of it.
+    pub segment_bytes: u64,
+    /// Room that is kept on the disk for answers to what is spent already.
+    pub reserve_bytes: u64,
+    /// What the database has, too, is kept this long: it may forget.
+    #[serde(with = "duration")]
+    pub horizon: Duration,
 }
 
 /// `[keys]`
@@ -95,6 +150,8 @@ pub struct Refresh {
     pub caller_wait: Duration,
     /// Refreshes in flight through one OAuth client.
     pub in_flight_per_client: u32,
+    /// Refreshes in flight through one OAuth client in all replicas together, where Redis counts them.
+    pub in_flight_per_client_fleet: u32,
     /// Refreshes in flight towards one token host: one that hangs leaves room for the others.
     pub in_flight_per_host: u32,
     /// Refreshes in flight altogether: what a crash can cost.
@@ -102,6 +159,18 @@ pub struct Refresh {
     /// Between two looks for lost holders and doubts to end.
     #[serde(with = "duration")]
     pub sweep_interval: Duration,
+    /// After a start more and more early renewals run, and all of them only after this; zero: at once.
+    #[serde(with = "duration")]
+    pub ramp: Duration,
+    /// A replica that waits for another one looks into the database this often where nobody tells it.
+    #[serde(with = "duration")]
+    pub look_again: Duration,
+    /// The same where Redis tells it: in case a message was lost.
+    #[serde(with = "duration")]
+    pub look_again_told: Duration,
+    /// Between two looks into journal and escrow for answers that the database does not have.
+    #[serde(with = "duration")]
+    pub drain_interval: Duration,
     /// Between two answers to `rejected_generation` that ask the provider, per generation.
     #[serde(with = "duration")]
     pub recheck_interval: Duration,
@@ -191,14 +260,55 @@ impl Default for Config {
             replica: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             listen: Listen::default(),
             database: Database::default(),
+            journal: Journal::default(),
+            redis: None,
             keys: Keys::default(),
             refresh: Refresh::default(),
             breaker: Breaker::default(),
             egress: Egress::default(),
             identity: Identity::default(),
+            retention: Retention::default(),
+            shutdown: Shutdown::default(),
             log: Log::default(),
             profiles: Vec::new(),
         }
+    }
+}
+
+/// `[retention]`: of the shared database's records.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Closed attempts of earlier generations.
+    #[serde(with = "duration")]
+    pub attempts: Duration,
+    /// Events.
+    #[serde(with = "duration")]
+    pub events: Duration,
+    /// Audit entries.
+    #[serde(with = "duration")]
+    pub audit: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let quarter = Duration::from_hours(90 * 24);
+        Self { attempts: quarter, events: quarter, audit: Duration::from_hours(400 * 24) }
+    }
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// From SIGTERM to the end at most, where other replicas go on.
+    #[serde(with = "duration")]
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(150) }
     }
 }
 
@@ -210,7 +320,27 @@ impl Default for Listen {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { path: "token-broker.db".into() }
+        Self {
+            path: "token-broker.db".into(),
+            url: None,
+            url_file: None,
+            direct_url: None,
+            direct_url_file: None,
+            pool: 16,
+            prepared_statements: true,
+            durability: Durability::default(),
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            path: "token-broker.journal".into(),
+            segment_bytes: 16 << 20,
+            reserve_bytes: 32 << 20,
+            horizon: Duration::from_hours(24),
+        }
     }
 }
 
@@ -233,9 +363,14 @@ impl Default for Refresh {
             doubt_grace: Duration::from_mins(10),
             caller_wait: Duration::from_secs(30),
             in_flight_per_client: 4,
+            in_flight_per_client_fleet: 8,
             in_flight_per_host: 16,
             in_flight: 32,
             sweep_interval: Duration::from_secs(5),
+            ramp: Duration::from_secs(30),
+            look_again: Duration::from_secs(1),
+            look_again_told: Duration::from_secs(10),
+            drain_interval: Duration::from_secs(2),
             recheck_interval: Duration::from_mins(1),
             refusal_pause: Duration::from_secs(5),
         }
@@ -264,9 +399,14 @@ impl Refresh {
             doubt_grace: scale(self.doubt_grace),
             caller_wait: scale(self.caller_wait),
             in_flight_per_client: self.in_flight_per_client,
+            in_flight_per_client_fleet: self.in_flight_per_client_fleet,
             in_flight_per_host: self.in_flight_per_host,
             in_flight: self.in_flight,
             sweep_interval: scale(self.sweep_interval),
+            ramp: scale(self.ramp),
+            look_again: scale(self.look_again),
+            look_again_told: scale(self.look_again_told),
+            drain_interval: scale(self.drain_interval),
             recheck_interval: scale(self.recheck_interval),
             refusal_pause: scale(self.refusal_pause),
         }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::{Breaker, Config, Identity, Listen, Problem, Proxy, Refresh, StaticIdentity, duration};
+use super::{
+    Breaker, Config, Database, Identity, Journal, Listen, Problem, Proxy, Redis, Refresh, StaticIdentity,
+    duration,
+};
 use crate::model::ResourceId;
 
 impl Config {
@@ -16,11 +19,15 @@ impl Config {
             replica,
             listen,
             database,
+            journal,
+            redis,
             keys,
             refresh,
             breaker,
             egress,
             identity,
+            retention,
+            shutdown,
             log: _,
             profiles: _,
         } = self;
@@ -29,9 +36,20 @@ impl Config {
         let nameable =
             !replica.is_empty() && replica.len() <= 253 && replica.bytes().all(|b| b.is_ascii_graphic());
         check.that(nameable, "replica", "expected 1 to 253 printable ASCII characters, without spaces");
-        check.that(!database.path.as_os_str().is_empty(), "database.path", "expected a path");
+        check.database(database);
         check.that(!keys.file.as_os_str().is_empty(), "keys.file", "expected a path");
+        check.0.extend(redis.iter().flat_map(Redis::problems));
+        let month = Duration::from_hours(30 * 24);
+        check.that(
+            retention.audit >= month,
+            "retention.audit",
+            "expected at least 30d, which the database enforces",
+        );
+        check.that(!retention.attempts.is_zero(), "retention.attempts", "expected more than zero");
+        check.that(!retention.events.is_zero(), "retention.events", "expected more than zero");
+        check.that(!shutdown.grace.is_zero(), "shutdown.grace", "expected more than zero");
         check.listen(listen);
+        check.journal(journal, refresh.in_flight);
         check.refresh_durations(refresh);
         check.refresh_shares_and_caps(refresh);
         check.breaker(breaker);
@@ -45,6 +63,9 @@ impl Config {
 
 const ID: &str = "expected a lower-case letter followed by at most 62 lower-case letters, digits or hyphens";
 
+/// The longest answer that is read.
+const ANSWER: u64 = 1 << 20;
+
 struct Check(Vec<Problem>);
 
 impl Check {
@@ -54,9 +75,49 @@ impl Check {
         }
     }
 
+    /// Whatever a provider answers, it finds room.
+    fn journal(&mut self, journal: &Journal, in_flight: u32) {
+        let Journal { path, segment_bytes, reserve_bytes, horizon } = journal;
+        self.that(!path.as_os_str().is_empty(), "journal.path", "expected a path");
+        self.that(
+            (8 * ANSWER..=1 << 30).contains(segment_bytes),
+            "journal.segment_bytes",
+            "expected 8 MiB to 1 GiB",
+        );
+        self.that(
+            (ANSWER * u64::from(in_flight)..=1 << 40).contains(reserve_bytes),
+            "journal.reserve_bytes",
+            "expected at least 1 MiB (1048576) for each of `refresh.in_flight`",
+        );
+        self.that(!horizon.is_zero(), "journal.horizon", "expected more than zero");
+    }
+
     fn listen(&mut self, listen: &Listen) {
         let Listen { grpc, probes } = listen;
         self.that(grpc != probes || grpc.port() == 0, "listen.probes", "is the address of `listen.grpc`");
+    }
+
+    fn database(&mut self, database: &Database) {
+        let Database { path, url, url_file, direct_url, direct_url_file, pool, .. } = database;
+        self.that(!path.as_os_str().is_empty(), "database.path", "expected a path");
+        self.that(*pool > 0, "database.pool", "expected at least 1");
+        for (key, url, file) in
+            [("database.url", url, url_file), ("database.direct_url", direct_url, direct_url_file)]
+        {
+            self.that(url.is_none() || file.is_none(), key, format!("is set, and `{key}_file` too"));
+            let plain = url.as_ref().is_none_or(|url| {
+                Url::parse(url).is_ok_and(|url| {
+                    matches!(url.scheme(), "postgres" | "postgresql")
+                        && url.password().is_none()
+                        && url.query_pairs().all(|(name, _)| name != "password")
+                })
+            });
+            let what = "expected `postgres://user@host:port/database` without a password";
+            self.that(plain, key, format!("{what}: one with a password stands in `{key}_file`"));
+        }
+        let direct = direct_url.is_some() || direct_url_file.is_some();
+        let needs = "is for PostgreSQL: `database.url` or `database.url_file` is not set";
+        self.that(!direct || database.is_postgres(), "database.direct_url", needs);
     }
 
     fn refresh_durations(&mut self, refresh: &Refresh) {
@@ -69,6 +130,9 @@ impl Check {
             ("refresh.doubt_grace", refresh.doubt_grace),
             ("refresh.caller_wait", refresh.caller_wait),
             ("refresh.sweep_interval", refresh.sweep_interval),
+            ("refresh.look_again", refresh.look_again),
+            ("refresh.look_again_told", refresh.look_again_told),
+            ("refresh.drain_interval", refresh.drain_interval),
             ("refresh.recheck_interval", refresh.recheck_interval),
             ("refresh.refusal_pause", refresh.refusal_pause),
         ] {

@@ -65,6 +65,7 @@ impl Folder {
         config.egress.allow_private = vec!["127.0.0.0/8".parse()?];
         config.log.format = LogFormat::Text;
         config.refresh.sweep_interval = Duration::from_secs(1);
+        config.refresh.ramp = Duration::ZERO;
         config.profiles = vec![provider.profile()];
         config.identity = Identity {
             allow_static_on_loopback: true,

@@ -12,7 +12,7 @@ pub enum Access {
 }
 
 /// By path. The most frequent one first.
-const POLICY: [(&str, Access); 26] = [
+const POLICY: [(&str, Access); 27] = [
     ("/tokenbroker.v1.TokenService/GetAccessToken", Access::Consumer),
     ("/tokenbroker.v1.TenantService/CreateTenant", Access::Operator),
     ("/tokenbroker.v1.TenantService/GetTenant", Access::Operator),
@@ -34,6 +34,7 @@ const POLICY: [(&str, Access); 26] = [
     ("/tokenbroker.v1.ConnectionService/ImportConnection", Access::Operator),
     ("/tokenbroker.v1.ConnectionService/RefreshConnection", Access::Operator),
     ("/tokenbroker.v1.ConnectionService/InspectConnection", Access::Operator),
+    ("/tokenbroker.v1.ConnectionService/ResolveConnection", Access::Operator),
     ("/grpc.health.v1.Health/Check", Access::Public),
     ("/grpc.health.v1.Health/Watch", Access::Public),
     ("/grpc.health.v1.Health/List", Access::Public),

@@ -221,6 +221,17 @@ impl Ledger {
         }
     }
 
+    /// An operator ends doubt or quarantine: what was kept for the attempt may settle, else a person must
+    /// authorise anew. The token itself is never let go of.
+    #[must_use]
+    pub fn resolve(self) -> Step<bool> {
+        match self.grant.state {
+            State::InDoubt { attempt, .. } => self.require_reauth(Some(attempt), true),
+            State::Quarantined { attempt } => self.require_reauth(attempt, true),
+            _ => self.answer(false),
+        }
+    }
+
     /// Takes a pair that the database has forgotten: its attempt is unknown here, and it descends from the very
     /// token that the grant holds.
     #[must_use]

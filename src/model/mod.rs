@@ -4,6 +4,7 @@ mod attempt;
 mod grant;
 mod ids;
 mod name;
+mod receipt;
 mod replay;
 mod resource;
 mod state;
@@ -15,6 +16,7 @@ pub use attempt::{Attempt, Burn, Nonce, NonceHash, Outcome};
 pub use grant::REFUSALS_PER_GENERATION;
 pub use ids::{AttemptId, ConnectionUid, Epoch, Generation, OauthClientUid, TenantUid};
 pub use name::{ConnectionName, InvalidName, OauthClientName, ResourceId, TenantName};
+pub use receipt::{Issuance, RawAnswer, Receipt};
 pub use replay::{Delays, HolderGone, ReplayPolicy};
 pub use resource::{Connection, GrantType, Meta, OauthClient, SecretVersion, Tenant};
 pub use state::{

@@ -1,6 +1,6 @@
 //! One connection, one request, one answer.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, io, pin::pin, time::Duration};
 
 use http::{HeaderValue, Method, Request, header, request};
 use http_body_util::BodyExt as _;
@@ -20,6 +20,8 @@ use crate::clock::Clock;
 
 /// How much of an answer is read.
 pub const MAX_ANSWER: usize = 1024 * 1024;
+/// For what came in time and was not read in time.
+const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// A connection that is ready to send. It carries one request.
 #[derive(Debug)]
@@ -111,15 +113,15 @@ impl Connected {
         let latch = body.latch();
         let request = head.body(body).expect("its parts are a parsed URL and header values");
         let started = Instant::now();
-        let head = match timeout(total, self.sender.send_request(request)).await {
-            Ok(Ok(head)) => head,
-            Ok(Err(error)) => return no_answer(&latch, cut(&error)),
-            Err(_) => return no_answer(&latch, Cut::TimedOut),
+        let head = match within(total, self.sender.send_request(request)).await {
+            Some(Ok(head)) => head,
+            Some(Err(error)) => return no_answer(&latch, cut(&error)),
+            None => return no_answer(&latch, Cut::TimedOut),
         };
         let (parts, incoming) = head.into_parts();
         let mut body = Body::default();
         let left = total.saturating_sub(started.elapsed());
-        let end = timeout(left, read(incoming, &mut body)).await.unwrap_or(Err(Cut::TimedOut));
+        let end = within(left, read(incoming, &mut body)).await.unwrap_or(Err(Cut::TimedOut));
         let handed = !latch.seal();
         let took = started.elapsed();
         let response = Response { status: parts.status, headers: parts.headers, body, handed, took };
@@ -127,6 +129,15 @@ impl Connected {
             Ok(()) => Answer::Complete { response },
             Err(why) => Answer::Torn { response, why },
         }
+    }
+}
+
+/// A process that was stopped wakes up with its time over and the answer in the kernel's buffers: one more look.
+async fn within<T>(total: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    match timeout(total, &mut future).await {
+        Ok(done) => Some(done),
+        Err(_) => timeout(LAST_LOOK, future).await.ok(),
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Destination, Landing, Life, Refresher, Subject, spend::Holding};
+use super::{Destination, Landing, Life, Refresher, Subject, copies::Durable, spend::Holding};
 use crate::{
     cache::Entry,
     error::{Reason, Refusal},
-    model::{Closing, Generation, Settlement, State},
+    model::{Closing, Generation, Receipt, Settlement, State},
     provider::{Classified, Issued},
 };
 
 impl Refresher {
     /// Makes the outcome durable, then tells the waiters.
     pub(super) async fn conclude(
-        &self,
+        self: &Arc<Self>,
         subject: &Subject,
         held: &Holding,
         outcome: Classified,
@@ -39,53 +39,107 @@ impl Refresher {
             Classified::Rejected { .. } => (Closing::Rejected, Refusal::new(Reason::ReauthorizationRequired)),
             Classified::Unknown { .. } => (Closing::Unknown, Refusal::new(Reason::RefreshInDoubt)),
         };
-        tracing::warn!(connection = %subject.connection.name, attempt = %held.attempt, ?closing, "refresh.failed");
+        let attempt = held.attempt();
+        tracing::warn!(connection = %subject.connection.name, %attempt, ?closing, "refresh.failed");
         self.persist("conclude", || {
-            self.store.conclude(subject.connection.tenant_uid, held.attempt, closing, self.clock.now())
+            self.store.conclude(subject.connection.tenant_uid, attempt, closing, self.clock.now())
         })
         .await;
         // The state has changed: what is served from memory must say so.
-        self.cache.remove(&subject.connection.name.to_string());
+        self.changed(subject, held.generation());
         Err(refusal)
     }
 
-    /// Nobody sees a token before its pair is durable (I8).
-    async fn settle(&self, subject: &Subject, held: &Holding, issued: &Issued) -> Result<Landing, Refusal> {
-        let generation = held.generation.next();
+    /// Nobody sees a token before its pair is durable (I8): the first medium that has it lets go, the others follow.
+    async fn settle(
+        self: &Arc<Self>,
+        subject: &Subject,
+        held: &Holding,
+        issued: &Issued,
+    ) -> Result<Landing, Refusal> {
+        let generation = held.generation().next();
         let tokens = held.sealer.seal(subject, generation, issued);
-        let ticket = self.cache.ticket();
+        let receipt = Arc::new(held.receipt(tokens, self.clock.now()));
+        let ticket = self.cache.ticket(&subject.connection.name.to_string());
         self.reach("before_settle").await;
-        let settlement = loop {
-            match self
-                .persist("settle", || {
-                    self.store.settle(
-                        subject.connection.tenant_uid,
-                        held.attempt,
-                        tokens.clone(),
-                        self.clock.now(),
-                    )
-                })
-                .await
-            {
-                Settlement::Waits => tokio::time::sleep(self.settings.sweep_interval).await,
-                settlement => break settlement,
-            }
+        let durable = Durable::new();
+        self.copy(&receipt, &durable);
+        let settling = self.tasks.spawn({
+            let (this, subject, durable) = (self.clone(), subject.clone(), durable.clone());
+            async move { this.settle_for_ever(&subject, &receipt, &durable).await }
+        });
+        let settlement = tokio::select! {
+            biased;
+            settlement = settling => settlement.map_err(|_| Refusal::new(Reason::Internal))?,
+            () = durable.copied() => None,
         };
         self.reach("settled").await;
         match settlement {
-            Settlement::Settled(settled) => {
-                self.keep(ticket, subject, settled, issued);
-                Ok(Landing::Done)
+            None | Some(Settlement::Settled(_)) => self.keep(ticket, subject, generation, issued),
+            Some(Settlement::Ignored | Settlement::Orphan) => {}
+            Some(Settlement::Kept | Settlement::Unknown | Settlement::Waits) => {
+                return Err(Refusal::new(Reason::Quarantined));
             }
-            Settlement::Ignored => Ok(Landing::Done),
+        }
+        Ok(Landing::Done)
+    }
+
+    /// Until the database has it, or will not take it. Only the end of the process stops it, where another medium
+    /// has the answer: whoever drains that one goes on.
+    async fn settle_for_ever(
+        &self,
+        subject: &Subject,
+        receipt: &Receipt,
+        durable: &Durable,
+    ) -> Option<Settlement> {
+        let settled = async {
+            loop {
+                match self.settle_once(receipt).await {
+                    Settlement::Waits => tokio::time::sleep(self.settings.sweep_interval).await,
+                    settlement => break settlement,
+                }
+            }
+        };
+        let given_up = async {
+            self.draining.cancelled().await;
+            durable.copied().await;
+            tokio::time::sleep(self.settings.refusal_pause).await; // a database that lives takes it at once
+        };
+        let settlement = tokio::select! {
+            biased;
+            settlement = settled => settlement,
+            () = given_up => return None,
+        };
+        let (name, attempt) = (&subject.connection.name, receipt.attempt());
+        match settlement {
+            Settlement::Settled(generation) => self.announce(subject.connection.uid.0, generation),
+            Settlement::Ignored => {}
             Settlement::Orphan => {
-                tracing::error!(connection = %subject.connection.name, attempt = %held.attempt, "pair.orphan");
-                Ok(Landing::Done)
+                tracing::error!(connection = %name, %attempt, "pair.orphan");
+                self.cache.remove(&name.to_string());
             }
             Settlement::Kept | Settlement::Unknown | Settlement::Waits => {
-                tracing::error!(connection = %subject.connection.name, attempt = %held.attempt, ?settlement, "pair.kept");
-                Err(Refusal::new(Reason::Quarantined))
+                tracing::error!(connection = %name, %attempt, ?settlement, "pair.kept");
+                self.cache.remove(&name.to_string());
+                return Some(settlement); // its copies stay pending
             }
+        }
+        durable.settled();
+        Some(settlement)
+    }
+
+    /// A database that has forgotten the burn may still take its answer.
+    async fn settle_once(&self, receipt: &Receipt) -> Settlement {
+        let Receipt { tenant, connection, burn, parent, tokens, .. } = receipt;
+        let settle = || self.store.settle(*tenant, burn.attempt, tokens.clone(), self.clock.now());
+        match self.persist("settle", settle).await {
+            Settlement::Unknown => {
+                let (store, now) = (&self.store, || self.clock.now());
+                let adopt =
+                    || store.adopt(*tenant, *connection, burn.clone(), *parent, tokens.clone(), now());
+                self.persist("adopt", adopt).await
+            }
+            settlement => settlement,
         }
     }
 

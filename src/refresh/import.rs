@@ -35,7 +35,8 @@ impl Refresher {
         let grant = self.store.grant(subject.connection.tenant_uid, subject.connection.uid).await?;
         let below = grant.as_ref().map_or(subject.connection.generation_floor, |grant| grant.generation);
         let epoch = grant.map_or(Epoch(0), |grant| grant.revoke_epoch);
-        let generation = below.next();
+        let uid = subject.connection.uid;
+        let generation = self.generation_above(uid, below).await?;
         let issued = issued(import, now);
         let tokens = sealer.seal(&subject, generation, &issued);
         let Successor::Rotated(refresh) = tokens.refresh else { return Err(Refusal::new(Reason::Internal)) };
@@ -47,9 +48,14 @@ impl Refresher {
             endpoint: subject.endpoint,
             holder_lost_after: self.settings.holder_lost_after,
         };
+        self.witness_reauthorised(uid, generation, false).await?;
         let answer =
             self.store.reauthorise(subject.connection.tenant_uid, subject.connection.uid, new, now).await?;
-        self.cache.remove(&name.to_string());
+        if matches!(answer, Reauthorised::Done(_)) {
+            // Committed: without it the next presentation raises the witness itself.
+            let _ = self.witness_reauthorised(uid, generation, true).await;
+        }
+        self.changed(&subject, generation);
         self.setbacks.clear(&Destination::Grant(subject.connection.uid));
         match answer {
             Reauthorised::Done(generation) => Ok(generation),

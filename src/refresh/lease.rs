@@ -19,9 +19,7 @@ impl Refresher {
         }
         let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
         let mut pass = self.standings.admit(subject.client.uid, secret).await?;
-        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {
-            return Ok(Landing::Skipped);
-        };
+        let Some(_permit) = self.permit(&subject, why.urgency()).await? else { return Ok(Landing::Skipped) };
         let held =
             self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
         if subject.connection.generation_floor.0 + held.0 > why.generation.0 {
@@ -61,7 +59,7 @@ impl Refresher {
         match &outcome {
             // The secret was read and accepted; the grant type is not for this app. Still to be proven.
             Classified::Refused { error: Some(error), .. } if not_offered(error) => {}
-            outcome => pass.learn(outcome.breaker()),
+            outcome => self.learn(subject, pass, outcome.breaker()),
         }
         Ok(outcome)
     }
@@ -77,6 +75,7 @@ impl Refresher {
         if self.store.put_lease(client.uid, &Lease { generation, access }).await? {
             let uid = client.uid;
             self.cache.remove_where(|cached| cached.is_lease_of(uid));
+            self.announce(uid.0, generation);
             tracing::info!(oauth_client = %client.name, %generation, "lease.renewed");
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::{
     config,
     error::{Reason, Refusal},
     failpoint::Failpoints,
-    model::{ConnectionName, ConnectionUid, Generation, GrantType, OauthClientUid},
+    model::{ConnectionName, ConnectionUid, Generation, GrantType, OauthClientUid, Timestamp},
     provider::{Egress, classify},
     seal::Keyring,
     store::Store,
@@ -20,11 +20,18 @@ use crate::{
 
 mod advice;
 mod conclude;
+mod copies;
 mod decide;
+mod drain;
+mod evidence;
+mod fair;
+mod fleet;
 mod flights;
+mod hear;
 mod import;
 mod lease;
 mod permits;
+mod ramp;
 mod recheck;
 mod serve;
 mod setbacks;
@@ -32,16 +39,23 @@ mod spend;
 mod standing;
 mod subject;
 mod sweep;
+mod turn;
 mod vault;
+mod wakes;
+mod witnessed;
 
 pub use advice::{Advice, Cause as AdviceCause};
 pub use decide::{Course, Demand, Life};
+pub use evidence::{Evidence, Medium};
+pub use fleet::Fleet;
 pub use import::Import;
 pub use permits::Urgency;
 pub use serve::Vended;
 pub use standing::{Standing, Standings};
 pub use subject::{Directory, Subject};
 pub use vault::Vault;
+
+use self::turn::Turn;
 
 /// Spends refresh tokens, each once, and serves what comes back.
 pub struct Refresher {
@@ -55,10 +69,13 @@ pub struct Refresher {
     replica: String,
     failpoints: Failpoints,
     permits: permits::Permits,
+    ramp: ramp::Ramp,
     standings: Standings,
     setbacks: setbacks::Setbacks,
     rechecks: recheck::Rechecks,
     flights: flights::Flights<Destination, Landing>,
+    wakes: wakes::Wakes,
+    fleet: Fleet,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -115,30 +132,31 @@ enum Cause {
 impl Refresher {
     /// One refresh from start to end, on the task tracker, never on a caller's future: tonic drops a handler
     /// when its client goes away, and a drop between the provider's answer and its commit loses the grant.
-    async fn refresh(&self, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
+    async fn refresh(self: &Arc<Self>, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
-        if self.due(&subject, why).await?.is_none() {
-            return Ok(self.moved_on(&name)); // nothing is sent in vain, not even the secret's proof
-        }
+        let (due, _lease) = match self.turn(&subject, why).await? {
+            Turn::Ours(due, lease) => (due, lease), // nothing is sent in vain, not even the secret's proof
+            Turn::MovedOn => return Ok(self.moved_on(&name)),
+            Turn::Elsewhere => return Ok(Landing::Skipped),
+        };
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
-        let Some(_permit) = self.permits.acquire(&subject, why.urgency()).await else {
-            return Ok(Landing::Skipped);
-        };
+        let Some(_permit) = self.permit(&subject, why.urgency()).await? else { return Ok(Landing::Skipped) };
         self.reach("permitted").await;
-        let Some(due) = self.due(&subject, why).await? else { return Ok(self.moved_on(&name)) }; // somebody was faster
-        let ready = self.ready(&subject, due, &mut pass).await?; // keys, connection, TLS: a failure costs nothing
+        let ready = self.ready(&subject, &due, &mut pass).await?; // keys, media, connection, TLS: a failure costs nothing
         self.reach("connected").await;
         self.refuse_while_draining()?;
         pass.still_good()?;
-        let spend = self.burn(&subject, ready, why).await?; // the one-way record: from here nobody else may send
+        let Some(spend) = self.burn(&subject, ready, why).await? else { return self.beaten(&subject).await };
+        let spend = self.cleared(&subject, spend).await?; // burnt, and witnessed: from here nobody else may send
         self.reach("before_send").await;
-        let (attempt, answer) = spend.send().await; // once
+        let (held, answer) = spend.send().await; // once
         self.reach("answered").await;
         let outcome = classify(&subject.profile, &answer, self.clock.now());
-        pass.learn(outcome.breaker());
-        let landing = self.conclude(&subject, &attempt, outcome).await; // durable before anyone sees it
+        self.learn(&subject, &mut pass, outcome.breaker());
+        self.keep_raw(&subject, &held, &answer, &outcome).await;
+        let landing = self.conclude(&subject, &held, outcome).await; // durable before anyone sees it
         self.reach("before_wake").await;
         landing
     }
@@ -146,15 +164,29 @@ impl Refresher {
     /// Everything it needs, ready to run.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, directory, keyring, egress, cache, clock, settings, breaker, replica, failpoints } =
-            parts;
+        let Parts {
+            store,
+            directory,
+            keyring,
+            egress,
+            cache,
+            clock,
+            settings,
+            breaker,
+            replica,
+            fleet,
+            failpoints,
+        } = parts;
         Arc::new(Self {
             vault: Vault::new(keyring, store.clone(), settings.clone()),
             permits: permits::Permits::new(&settings),
+            ramp: ramp::Ramp::new(clock.clone(), settings.ramp),
             standings: Standings::new(breaker, clock.clone()),
             setbacks: setbacks::Setbacks::default(),
             rechecks: recheck::Rechecks::default(),
             flights: flights::Flights::default(),
+            wakes: wakes::Wakes::default(),
+            fleet,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             store,
@@ -173,6 +205,18 @@ impl Refresher {
         self.draining.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// By this process's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Ends with the drain.
+    #[must_use]
+    pub const fn draining(&self) -> &CancellationToken {
+        &self.draining
     }
 
     /// Whether nothing new is started any more.
@@ -229,6 +273,7 @@ pub struct Parts {
     pub settings: config::Refresh,
     pub breaker: config::Breaker,
     pub replica: String,
+    pub fleet: Fleet,
     pub failpoints: Failpoints,
 }
 

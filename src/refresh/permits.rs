@@ -7,15 +7,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::Subject;
-use crate::{config, model::OauthClientUid};
+use super::{
+    Refresher, Subject,
+    fair::{Cap, Place},
+};
+use crate::{
+    config,
+    coordination::{Slot, SlotOutcome},
+    error::Refusal,
+    model::OauthClientUid,
+};
 
 /// How much a refresh matters now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// Callers wait: it queues.
+    /// Callers wait: it queues, fair by tenant.
     Expired,
     /// A token is still served: it runs only where there is room, and is asked for again later.
     Early,
@@ -24,7 +30,7 @@ pub enum Urgency {
 /// The three caps.
 #[derive(Debug)]
 pub(super) struct Permits {
-    all: Arc<Semaphore>,
+    all: Arc<Cap>,
     hosts: Caps<String>,
     clients: Caps<OauthClientUid>,
 }
@@ -32,21 +38,21 @@ pub(super) struct Permits {
 /// The right to have one refresh in flight; given back on drop.
 #[derive(Debug)]
 pub(super) struct Permit {
-    _client: OwnedSemaphorePermit,
-    _host: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    _client: Place,
+    _host: Place,
+    _all: Place,
 }
 
 #[derive(Debug)]
 struct Caps<K> {
     size: usize,
-    by_key: Mutex<HashMap<K, Arc<Semaphore>>>,
+    by_key: Mutex<HashMap<K, Arc<Cap>>>,
 }
 
 impl<K: Eq + Hash> Caps<K> {
-    fn of(&self, key: K) -> Arc<Semaphore> {
+    fn of(&self, key: K) -> Arc<Cap> {
         let mut caps = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        caps.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.size))).clone()
+        caps.entry(key).or_insert_with(|| Cap::new(self.size)).clone()
     }
 }
 
@@ -55,7 +61,7 @@ impl Permits {
     #[must_use]
     pub(super) fn new(settings: &config::Refresh) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(settings.in_flight as usize)),
+            all: Cap::new(settings.in_flight as usize),
             hosts: Caps { size: settings.in_flight_per_host as usize, by_key: Mutex::default() },
             clients: Caps { size: settings.in_flight_per_client as usize, by_key: Mutex::default() },
         }
@@ -66,18 +72,58 @@ impl Permits {
     pub(super) async fn acquire(&self, subject: &Subject, urgency: Urgency) -> Option<Permit> {
         let client = self.clients.of(subject.client.uid);
         let host = self.hosts.of(subject.token_host());
-        let all = self.all.clone();
+        let tenant = subject.connection.tenant_uid;
         match urgency {
             Urgency::Expired => Some(Permit {
-                _client: client.acquire_owned().await.ok()?,
-                _host: host.acquire_owned().await.ok()?,
-                _all: all.acquire_owned().await.ok()?,
+                _client: client.take(tenant).await,
+                _host: host.take(tenant).await,
+                _all: self.all.take(tenant).await,
             }),
             Urgency::Early => Some(Permit {
-                _client: client.try_acquire_owned().ok()?,
-                _host: host.try_acquire_owned().ok()?,
-                _all: all.try_acquire_owned().ok()?,
+                _client: client.try_take()?,
+                _host: host.try_take()?,
+                _all: self.all.try_take()?,
             }),
+        }
+    }
+}
+
+/// A permit here, and a slot of the whole fleet's where there is a Redis to count them.
+#[derive(Debug)]
+pub(super) struct FleetPermit {
+    _slot: Option<Slot>,
+    _permit: Permit,
+}
+
+impl Refresher {
+    /// Waits for its turn, here and in the fleet; `None` where it is not urgent and there is no room.
+    pub(super) async fn permit(
+        &self,
+        subject: &Subject,
+        urgency: Urgency,
+    ) -> Result<Option<FleetPermit>, Refusal> {
+        if urgency == Urgency::Early && !self.ramp.lets_through() {
+            return Ok(None);
+        }
+        let Some(permit) = self.permits.acquire(subject, urgency).await else { return Ok(None) };
+        let Some(redis) = &self.fleet.redis else {
+            return Ok(Some(FleetPermit { _slot: None, _permit: permit }));
+        };
+        let (client, limit) = (subject.client.uid, self.settings.in_flight_per_client_fleet);
+        loop {
+            let listening = self.wakes.listen(client.0);
+            let slot = match redis.slot(client, limit, self.settings.holder_lost_after).await {
+                SlotOutcome::Held(slot) => Some(slot),
+                SlotOutcome::Away(_) => None, // the replica's own caps must do
+                SlotOutcome::Full if urgency == Urgency::Early => return Ok(None),
+                SlotOutcome::Full => {
+                    let waited = tokio::time::timeout(self.settings.look_again, listening.told());
+                    let _ = self.draining.run_until_cancelled(waited).await;
+                    self.refuse_while_draining()?;
+                    continue;
+                }
+            };
+            return Ok(Some(FleetPermit { _slot: slot, _permit: permit }));
         }
     }
 }

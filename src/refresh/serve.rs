@@ -191,8 +191,9 @@ impl Refresher {
         if let Some(entry) = self.cache.get(&name.to_string()) {
             return Ok(Holding::Token(entry));
         }
-        let ticket = self.cache.ticket();
+        let ticket = self.cache.ticket(&name.to_string());
         let subject = Arc::new(self.directory.subject(name).await?);
+        let ticket = self.cache.ticket_for(ticket, subject.connection.uid.0);
         let entry = match subject.connection.grant_type {
             GrantType::AuthorizationCode => {
                 let Some(grant) =

@@ -11,8 +11,12 @@ use super::{
     vault::{self, Sealer},
 };
 use crate::{
+    coordination::LeaseOutcome,
     error::{Reason, Refusal},
-    model::{AttemptId, Burn, BurnFate, Closing, Generation, GrantFacts, Nonce, State, TenantUid},
+    model::{
+        AttemptId, Burn, BurnFate, Closing, ConnectionUid, Fingerprint, Generation, GrantFacts, Nonce,
+        RawAnswer, Receipt, Sealed, State, TenantUid, Timestamp, Tokens,
+    },
     provider::{Answer, Connected, SendLimits, TokenRequest},
     seal::OpenError,
     store::StoreError,
@@ -21,14 +25,25 @@ use crate::{
 /// Everything that a presentation needs, at hand before the burn: afterwards nothing is acquired, only used.
 pub(super) struct Ready {
     generation: Generation,
+    parent: Fingerprint,
     sealer: Sealer,
     secret: SecretString,
     connected: Connected,
 }
 
+/// What there is to do for a grant.
+pub(super) enum Look {
+    /// It may be refreshed now.
+    Due(GrantFacts),
+    /// Its generation is another already.
+    MovedOn,
+    /// Somebody holds its refresh token.
+    UnderWay,
+}
+
 /// A burnt token on its way out.
 pub(super) struct Spend {
-    attempt: Holding,
+    held: Holding,
     request: TokenRequest,
     connected: Connected,
     limits: SendLimits,
@@ -36,17 +51,50 @@ pub(super) struct Spend {
 
 /// The attempt that this process holds, and what settles it.
 pub(super) struct Holding {
-    pub(super) attempt: AttemptId,
-    /// The generation that was presented.
-    pub(super) generation: Generation,
+    tenant: TenantUid,
+    connection: ConnectionUid,
+    burn: Burn,
+    /// Of the token that is presented.
+    parent: Fingerprint,
     pub(super) sealer: Sealer,
+}
+
+impl Holding {
+    pub(super) const fn attempt(&self) -> AttemptId {
+        self.burn.attempt
+    }
+
+    /// The generation that is presented.
+    pub(super) const fn generation(&self) -> Generation {
+        self.burn.generation
+    }
+
+    /// An answer that nobody could read.
+    pub(super) fn raw(&self, sealed: Sealed, received_at: Timestamp) -> RawAnswer {
+        let Self { tenant, connection, ref burn, .. } = *self;
+        RawAnswer { tenant, connection, burn: burn.clone(), received_at, sealed }
+    }
+
+    /// The answer as every medium keeps it.
+    pub(super) fn receipt(&self, tokens: Tokens, received_at: Timestamp) -> Receipt {
+        let Self { tenant, connection, ref burn, parent, .. } = *self;
+        Receipt { tenant, connection, burn: burn.clone(), parent, received_at, tokens }
+    }
 }
 
 impl Spend {
     /// Presents the token, once.
     pub(super) async fn send(self) -> (Holding, Answer) {
         let answer = self.connected.send(self.request, self.limits).await;
-        (self.attempt, answer)
+        (self.held, answer)
+    }
+
+    pub(super) const fn attempt(&self) -> AttemptId {
+        self.held.attempt()
+    }
+
+    pub(super) const fn generation(&self) -> Generation {
+        self.held.generation()
     }
 }
 
@@ -55,19 +103,37 @@ impl Refresher {
     /// by this refresh.
     pub(super) async fn admit(&self, subject: &Subject) -> Result<Pass, Refusal> {
         let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let mut pass = self.standings.admit(subject.client.uid, secret).await?;
-        if pass.is_trial() && subject.profile.client_credentials {
-            self.prove(subject, &mut pass).await?;
+        loop {
+            let listening = self.wakes.listen(subject.client.uid.0);
+            let mut pass = self.standings.admit(subject.client.uid, secret).await?;
+            if pass.is_trial() && subject.profile.client_credentials {
+                self.prove(subject, &mut pass).await?;
+            }
+            let Some(redis) = self.fleet.redis.as_ref().filter(|_| pass.is_trial()) else { return Ok(pass) };
+            match redis.trial(subject.client.uid, secret).await {
+                LeaseOutcome::Held(canary) => pass.hold(canary), // one canary for the whole fleet
+                LeaseOutcome::Away(_) => {}
+                LeaseOutcome::Elsewhere => {
+                    drop(pass);
+                    let waited = tokio::time::timeout(self.settings.look_again, listening.told());
+                    let _ = self.draining.run_until_cancelled(waited).await;
+                    self.refuse_while_draining()?;
+                    continue;
+                }
+            }
+            return Ok(pass);
         }
-        Ok(pass)
     }
 
-    /// The grant, where it may be refreshed now; `None` where its generation has moved on already.
-    pub(super) async fn due(&self, subject: &Subject, why: Why) -> Result<Option<GrantFacts>, Refusal> {
+    /// What there is to do for a grant; a refusal where nothing is to be had.
+    pub(super) async fn look(&self, subject: &Subject, why: Why) -> Result<Look, Refusal> {
         let grant = self.store.grant(subject.connection.tenant_uid, subject.connection.uid).await?;
         let grant = grant.ok_or(Refusal::new(Reason::AuthorizationPending))?;
         if grant.generation != why.generation {
-            return Ok(None);
+            return Ok(Look::MovedOn);
+        }
+        if matches!(grant.state, State::Dispatched { .. }) {
+            return Ok(Look::UnderWay);
         }
         if let Some(refusal) = refusal_of(grant.state, self.settings.refusal_pause) {
             return Err(refusal);
@@ -76,28 +142,30 @@ impl Refresher {
         match grant.not_before {
             Some(at) if at > now => Err(Refusal::retry(Reason::ProviderRateLimited, at.since(now))),
             _ if grant.endpoint != subject.endpoint => Err(Refusal::new(Reason::EndpointChanged)),
-            _ => Ok(Some(grant)),
+            _ => Ok(Look::Due(grant)),
         }
     }
 
-    /// Keys in memory, the client secret, a connection with TLS: a failure here costs nothing.
+    /// Keys in memory, the client secret, room for the answer, a connection with TLS: a failure here costs nothing.
     pub(super) async fn ready(
         &self,
         subject: &Subject,
-        due: GrantFacts,
+        due: &GrantFacts,
         pass: &mut Pass,
     ) -> Result<Ready, Refusal> {
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
         let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        self.copies_ready().await?;
         self.reach("ready").await;
         let connected = self.connect(subject, pass).await?;
-        Ok(Ready { generation: due.generation, sealer, secret, connected })
+        let parent = due.fingerprint.ok_or(Refusal::new(Reason::ReauthorizationRequired))?;
+        Ok(Ready { generation: due.generation, parent, sealer, secret, connected })
     }
 
     /// Connects to the token endpoint. A certificate for another name is a misrouted host, for the whole fleet.
     pub(super) async fn connect(&self, subject: &Subject, pass: &mut Pass) -> Result<Connected, Refusal> {
         self.egress.connect(&subject.endpoints.token_endpoint).await.map_err(|error| {
-            pass.learn(error.breaker());
+            self.learn(subject, pass, error.breaker());
             Refusal {
                 retry_after: Some(self.settings.refusal_pause),
                 ..Refusal::because(Reason::ProviderUnavailable, &error)
@@ -105,9 +173,14 @@ impl Refresher {
         })
     }
 
-    /// Burns the token, then reads it: in this order, or it could be sent twice.
-    pub(super) async fn burn(&self, subject: &Subject, ready: Ready, why: Why) -> Result<Spend, Refusal> {
-        let Ready { generation, sealer, secret, connected } = ready;
+    /// Burns the token, then reads it: in this order, or it could be sent twice. `None`: somebody was faster.
+    pub(super) async fn burn(
+        &self,
+        subject: &Subject,
+        ready: Ready,
+        why: Why,
+    ) -> Result<Option<Spend>, Refusal> {
+        let Ready { generation, parent, sealer, secret, connected } = ready;
         if connected.is_closed() {
             return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
         }
@@ -127,8 +200,8 @@ impl Refresher {
         if connected.is_closed() {
             return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
         }
-        if !self.burn_committed(subject, burn).await? {
-            return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));
+        if !self.burn_committed(subject, burn.clone()).await? {
+            return Ok(None);
         }
         self.reach("burnt").await;
         let sealed = match self.store.take(tenant, attempt, nonce).await {
@@ -151,17 +224,17 @@ impl Refresher {
                     self.store.quarantine(tenant, connection, Some(attempt), self.clock.now())
                 })
                 .await;
-                self.cache.remove(&subject.connection.name.to_string());
+                self.changed(subject, generation);
                 return Err(Refusal::new(Reason::Quarantined));
             }
         };
         self.reach("taken").await;
-        Ok(Spend {
+        Ok(Some(Spend {
             request: TokenRequest::refresh(&subject.profile, &subject.credentials(secret), &token),
             limits: SendLimits { body_deadline, total: self.settings.total_timeout },
-            attempt: Holding { attempt, generation, sealer },
+            held: Holding { tenant, connection, burn, parent, sealer },
             connected,
-        })
+        }))
     }
 
     /// Whether the burn is committed and ours. An unacknowledged commit is settled before anything is sent.

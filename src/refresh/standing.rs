@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Clock,
     config::Breaker,
+    coordination::Lease,
     error::{Reason, Refusal},
     model::{OauthClientUid, Timestamp},
     provider::Signal,
@@ -71,6 +72,16 @@ impl Standing {
         }
     }
 
+    /// Learns from another replica. What runs here already goes on: its own answer comes.
+    #[must_use]
+    pub fn hear(self, proven: bool, until: Timestamp) -> Self {
+        match (proven, self) {
+            (true, Self::Unproven) => Self::Closed { unknowns: 0 },
+            (false, Self::Unproven | Self::Closed { .. }) => Self::Open { cause: "another_replica", until },
+            _ => self,
+        }
+    }
+
     /// Learns from an answer. Only a trial closes a breaker: a success that was under way before the breaker
     /// opened proves nothing about now.
     #[must_use]
@@ -110,6 +121,7 @@ pub struct Pass {
     settings: Breaker,
     clock: Clock,
     on_trial: bool,
+    canary: Option<Lease>,
 }
 
 impl Standings {
@@ -143,8 +155,14 @@ impl Standings {
                 }
             };
             let (settings, clock) = (self.settings.clone(), self.clock.clone());
-            return Ok(Pass { standing, settings, clock, on_trial });
+            return Ok(Pass { standing, settings, clock, on_trial, canary: None });
         }
+    }
+
+    /// Another replica has learned it: what it refused is refused here too, what it proved need not be proven again.
+    pub fn hear(&self, client: OauthClientUid, secret: u32, proven: bool) {
+        let until = self.clock.now().plus(self.settings.open_for);
+        self.of(client, secret).send_modify(|standing| *standing = standing.hear(proven, until));
     }
 
     /// For show.
@@ -169,6 +187,11 @@ impl Pass {
         self.on_trial
     }
 
+    /// Keeps the fleet's only trial until the answer is home.
+    pub(super) fn hold(&mut self, canary: Lease) {
+        self.canary = Some(canary);
+    }
+
     /// Asks once more, just before the burn: the breaker may have opened while we connected.
     pub fn still_good(&self) -> Result<(), Refusal> {
         match *self.standing.borrow() {
@@ -185,6 +208,7 @@ impl Pass {
         self.standing
             .send_modify(|standing| *standing = standing.learn(signal, on_trial, now, &self.settings));
         self.on_trial = false;
+        self.canary = None;
         if let Signal::Trip(cause) = signal {
             tracing::error!(cause = cause.as_str(), "breaker.open");
         }

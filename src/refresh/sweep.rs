@@ -3,7 +3,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::Refresher;
-use crate::{error::Chain, model::SweepPolicy, store::StoreError};
+use crate::{
+    error::Chain,
+    model::{Generation, SweepPolicy},
+    store::StoreError,
+};
 
 impl Refresher {
     /// Sweeps until the broker drains.
@@ -29,7 +33,11 @@ impl Refresher {
         let moved: HashSet<_> = self.store.sweep(policy, self.clock.now()).await?.into_iter().collect();
         if !moved.is_empty() {
             tracing::error!(grants = moved.len(), "sweep.moved");
-            self.cache.remove_where(|subject| moved.contains(&subject.connection.uid));
+            for connection in &moved {
+                // Whatever its generation: the state has changed.
+                self.cache.overtaken(connection.0, Generation(u64::MAX));
+                self.announce(connection.0, Generation(u64::MAX));
+            }
         }
         Ok(moved.len())
     }

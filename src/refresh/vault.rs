@@ -187,6 +187,12 @@ impl Sealer {
         }
     }
 
+    /// Seals the body of an answer that nobody could read.
+    #[must_use]
+    pub fn seal_raw(&self, subject: &Subject, generation: Generation, body: &[u8]) -> Sealed {
+        self.keys.seal(&grant_place(subject, "raw_answer", generation), body, &mut random())
+    }
+
     /// Opens the refresh token of a generation. A bad tag is not a missing key: the one is evidence against the
     /// row, the other this replica's trouble.
     pub fn open_refresh(

@@ -1,7 +1,7 @@
 //! What a connection looks like from outside: the public state is derived, and kept nowhere.
 
 use token_broker_proto::v1::{
-    Attempt as WireAttempt, Connection as Wire, Event as WireEvent,
+    Attempt as WireAttempt, Connection as Wire, Event as WireEvent, KeptAnswer, WitnessEntry,
     connection::{GrantType as WireGrantType, State as WireState},
 };
 
@@ -9,7 +9,8 @@ use super::admin::wire_meta;
 use crate::{
     cache::wire_time,
     error::Refusal,
-    model::{Attempt, Connection, Generation, GrantFacts, GrantType, State, Timestamp},
+    model::{Attempt, Connection, Generation, GrantFacts, GrantType, Receipt, State, Timestamp, Witness},
+    refresh::Medium,
     store::{Event, Lease},
 };
 
@@ -103,5 +104,22 @@ pub(super) fn wire_event(event: &Event) -> WireEvent {
         kind: event.kind.as_str().to_owned(),
         generation: event.generation.0,
         create_time: Some(wire_time(event.at)),
+    }
+}
+
+pub(super) fn wire_witness(entry: &Witness) -> WitnessEntry {
+    WitnessEntry {
+        generation: entry.generation.0,
+        attempt_id: entry.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+        revoked: entry.revoked,
+    }
+}
+
+pub(super) fn wire_kept((medium, receipt): &(Medium, Receipt)) -> KeptAnswer {
+    KeptAnswer {
+        medium: medium.as_str().to_owned(),
+        attempt_id: receipt.attempt().to_string(),
+        generation: receipt.burn.generation.0,
+        receive_time: Some(wire_time(receipt.received_at)),
     }
 }

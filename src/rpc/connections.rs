@@ -4,20 +4,22 @@ use secrecy::SecretString;
 use token_broker_proto::v1::{
     Connection as Wire, CreateConnectionRequest, DeleteConnectionRequest, GetConnectionRequest,
     ImportConnectionRequest, InspectConnectionRequest, InspectConnectionResponse, ListConnectionsRequest,
-    ListConnectionsResponse, RefreshConnectionRequest, UpdateConnectionRequest,
+    ListConnectionsResponse, RefreshConnectionRequest, ResolveConnectionRequest, UpdateConnectionRequest,
     connection_service_server::ConnectionService,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     admin::Admin,
-    connection_view::{access_of, grant_type, wire_attempt, wire_connection, wire_event},
+    connection_view::{
+        access_of, grant_type, wire_attempt, wire_connection, wire_event, wire_kept, wire_witness,
+    },
     request::{applied, duration, expect_revision, masked, next_page, page, parse, revision, time},
     tenants::display_name,
 };
 use crate::{
     error::{Reason, Refusal},
-    model::{Connection, ConnectionName, ConnectionUid, GrantType, OauthClient, TenantName},
+    model::{Connection, ConnectionName, ConnectionUid, Generation, GrantType, OauthClient, TenantName},
     refresh::Import,
 };
 
@@ -129,11 +131,13 @@ impl ConnectionService for Admin {
                 }
                 generation => generation?,
             };
+            this.refresher.witness_revoked(subject.connection.uid, generation).await?;
             let deleted = this
                 .store
                 .delete_connection(&name, revision(&request.etag)?, generation, this.clock.now())
                 .await?;
             this.cache.remove(&name.to_string());
+            this.refresher.announce(subject.connection.uid.0, Generation(u64::MAX));
             applied(deleted)
         })
         .await
@@ -180,6 +184,19 @@ impl ConnectionService for Admin {
         .await
     }
 
+    async fn resolve_connection(
+        &self,
+        request: Request<ResolveConnectionRequest>,
+    ) -> Result<Response<Wire>, Status> {
+        let resource = |request: &ResolveConnectionRequest| request.name.clone();
+        self.audited(request, "ConnectionService.ResolveConnection", resource, |this, request| async move {
+            let name = parse("name", &request.name)?;
+            this.refresher.resolve(&name).await?;
+            this.view(&this.connection_named(&name).await?).await
+        })
+        .await
+    }
+
     async fn inspect_connection(
         &self,
         request: Request<InspectConnectionRequest>,
@@ -190,11 +207,15 @@ impl ConnectionService for Admin {
             self.store.attempts(connection.tenant_uid, connection.uid, SHOWN).await.map_err(Refusal::from)?;
         let events =
             self.store.events(connection.tenant_uid, connection.uid, SHOWN).await.map_err(Refusal::from)?;
+        let evidence = self.refresher.evidence(connection.uid).await;
         Ok(Response::new(InspectConnectionResponse {
             grant_state: grant.map(|grant| grant.state.as_str().to_owned()).unwrap_or_default(),
             connection: Some(self.view(&connection).await?),
             attempts: attempts.iter().map(wire_attempt).collect(),
             events: events.iter().map(wire_event).collect(),
+            witness: evidence.witness.as_ref().map(wire_witness),
+            kept_answers: evidence.kept.iter().map(wire_kept).collect(),
+            unavailable: evidence.silent.iter().map(ToString::to_string).collect(),
         }))
     }
 }

@@ -87,6 +87,12 @@ impl DataKeySet {
     }
 }
 
+/// The id of the data key that sealed a value; `None` where it is not a sealed value.
+#[must_use]
+pub fn data_key_id(sealed: &Sealed) -> Option<Uuid> {
+    parse(&sealed.0).map(|(id, _)| id)
+}
+
 fn parse(blob: &[u8]) -> Option<(Uuid, &[u8])> {
     let (&[version], rest) = blob.split_first_chunk::<1>()?;
     let (id, record) = rest.split_first_chunk::<16>()?;

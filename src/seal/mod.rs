@@ -16,7 +16,7 @@ mod keyring;
 mod wrap;
 
 pub use context::Place;
-pub use data_keys::{DataKeySet, OpenError};
+pub use data_keys::{DataKeySet, OpenError, data_key_id};
 pub use fingerprint::{Fingerprinter, endpoint_binding};
 pub use key_file::{KeyEncryptionKeys, KeyFileError};
 pub use keyring::{Keyring, SealError};

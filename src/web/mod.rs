@@ -6,7 +6,10 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{refresh::Refresher, store::Store};
+use crate::{
+    refresh::{Fleet, Refresher},
+    store::Store,
+};
 
 /// What the probes look at.
 #[derive(Clone)]
@@ -15,6 +18,8 @@ pub struct Probes {
     pub store: Arc<dyn Store>,
     /// Whether it drains.
     pub refresher: Arc<Refresher>,
+    /// What it has beside its store.
+    pub fleet: Fleet,
 }
 
 /// Serves `/livez` and `/readyz` until `shutdown`.
@@ -39,6 +44,7 @@ async fn ready(State(probes): State<Probes>) -> (StatusCode, Json<serde_json::Va
     if probes.store.entries(1).await.is_err() {
         reasons.push("store_unavailable");
     }
+    reasons.extend(probes.fleet.reasons());
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(serde_json::json!({ "ready": !draining, "reasons": reasons })))
 }

@@ -313,6 +313,7 @@ pub(crate) fn config(place: &Path) -> Config {
     KeyEncryptionKeys::generate().save_new(&config.keys.file).unwrap();
     config.egress.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
     config.refresh.sweep_interval = Duration::from_millis(50);
+    config.refresh.ramp = Duration::ZERO;
     config.refresh.refusal_pause = Duration::from_millis(100);
     config.breaker.open_for = Duration::from_millis(100);
     let known = |principal: &str, credential: &str, role| {

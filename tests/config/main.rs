@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod reading;
+mod redis;
 mod rules;
 mod sample;
 

@@ -10,7 +10,9 @@ const CANARY: &str = "canary-3e7a";
 
 #[test]
 fn unknown_settings_are_refused_everywhere() {
-    for section in ["listen", "database", "keys", "refresh", "breaker", "egress", "identity", "log"] {
+    for section in
+        ["listen", "database", "journal", "keys", "refresh", "breaker", "egress", "identity", "log"]
+    {
         assert_eq!(keys(&format!("[{section}]\nnonsense = 1")), [format!("{section}.nonsense")]);
     }
     assert_eq!(keys("nonsense = 1"), ["nonsense"]);

@@ -49,6 +49,23 @@ fn shares_caps_and_zeros_are_refused() {
 }
 
 #[test]
+fn whatever_is_in_flight_finds_room_in_the_journal() {
+    for (settings, key) in [
+        ("[refresh]\nin_flight = 33", "reserve_bytes"),
+        ("[journal]\nreserve_bytes = 33554431", "reserve_bytes"),
+        ("[journal]\nreserve_bytes = 9007199254740993", "reserve_bytes"),
+        ("[journal]\nsegment_bytes = 8388607", "segment_bytes"),
+        ("[journal]\nsegment_bytes = 1073741825", "segment_bytes"),
+        ("[journal]\nhorizon = '0s'", "horizon"),
+        ("[journal]\npath = ''", "path"),
+    ] {
+        assert_eq!(keys(settings), [format!("journal.{key}")], "{settings}");
+    }
+    load("[refresh]\nin_flight = 8\n[journal]\nsegment_bytes = 8388608\nreserve_bytes = 8388608", &[])
+        .unwrap();
+}
+
+#[test]
 fn a_proxy_has_no_secret_in_its_url() {
     for url in
         ["http://user:pw@proxy:1", "http://user@proxy:1", "socks5://proxy:1", "proxy:1", "http://proxy/x"]
@@ -56,6 +73,29 @@ fn a_proxy_has_no_secret_in_its_url() {
         assert_eq!(keys(&format!("[egress.proxy]\nurl = '{url}'")), ["egress.proxy.url"], "{url}");
     }
     load("[egress.proxy]\nurl = 'https://proxy.internal:3128'", &[]).unwrap();
+}
+
+#[test]
+fn a_database_has_no_secret_in_its_url() {
+    for url in ["postgres://u:pw@h/d", "postgres://u@h/d?password=pw", "mysql://u@h/d", "h/d"] {
+        assert_eq!(keys(&format!("[database]\nurl = '{url}'")), ["database.url"], "{url}");
+    }
+    let direct = "[database]\nurl = 'postgres://u@h/d'\ndirect_url = 'postgres://u:pw@h/d'";
+    assert_eq!(keys(direct), ["database.direct_url"]);
+    let twice = "[database]\nurl = 'postgres://u@h/d'\nurl_file = 'f'";
+    assert_eq!(keys(twice), ["database.url"]);
+    assert_eq!(keys("[database]\ndirect_url = 'postgres://u@h/d'"), ["database.direct_url"]);
+    assert_eq!(keys("[database]\npool = 0"), ["database.pool"]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("database.url");
+    let config = load(&format!("[database]\nurl_file = '{}'", path.display()), &[]).unwrap();
+    assert!(config.database.is_postgres());
+    assert!(config.database.postgres_url().unwrap_err().what.contains("cannot be read"));
+    std::fs::write(&path, "postgres://u:canary@h/d\n").unwrap();
+    let url = config.database.postgres_url().unwrap().unwrap();
+    assert!(!format!("{url:?} {}", config.summary().unwrap()).contains("canary"));
+    assert!(load("", &[]).unwrap().database.postgres_url().unwrap().is_none());
 }
 
 #[test]

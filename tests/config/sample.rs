@@ -1,6 +1,6 @@
 //! `docs/config.toml` documents every setting with its default.
 
-use token_broker::config::Config;
+use token_broker::config::{Config, Redis};
 
 use crate::load;
 
@@ -42,6 +42,24 @@ fn what_the_sample_shows_in_comments_is_accepted() {
     assert_eq!(config.replica, "broker-0");
     assert_eq!(config.identity.r#static.len(), 2);
     assert!(config.egress.proxy.is_some());
+    let redis = config.redis.unwrap();
+    let defaults = Redis {
+        url: redis.url.clone(),
+        user: redis.user.clone(),
+        password_file: redis.password_file.clone(),
+        ca_file: redis.ca_file.clone(),
+        client_cert_file: redis.client_cert_file.clone(),
+        client_key_file: redis.client_key_file.clone(),
+        ..Redis::default()
+    };
+    assert_eq!(redis, defaults);
+    // Every one of its settings is there; these stand in the text above it.
+    let mut expected = toml::Table::try_from(&redis).unwrap();
+    for key in ["url_file", "sentinel", "cluster"] {
+        assert!(SAMPLE.contains(&format!("`{key}`")));
+    }
+    expected.retain(|key, _| !SAMPLE.contains(&format!("\n# {key} = ")));
+    assert!(expected.is_empty(), "{expected:?}");
 }
 
 #[test]

@@ -155,6 +155,12 @@ impl World {
         self.commit(rules, Author::Broker, step)
     }
 
+    /// An operator ends doubt or quarantine.
+    pub fn resolve(&mut self, rules: &Rules) -> bool {
+        let step = self.database.ledger.clone().resolve();
+        self.commit(rules, Author::Broker, step)
+    }
+
     /// The sweeper presents again what the profile lets it (`model::replay`).
     pub fn permit_replay(&mut self, rules: &Rules) -> bool {
         let State::InDoubt { attempt, .. } = self.database.ledger.grant.state else { return false };

@@ -23,6 +23,7 @@ pub enum Action {
     LoseAnswer(usize),
     Drain(usize),
     Sweep,
+    Resolve,
     PermitReplay,
     Begin,
     Promote(usize),
@@ -70,7 +71,7 @@ impl Model for Protocol {
         if left.failovers > 0 {
             actions.extend((1..=world.database.past.len()).map(Action::FailOver));
         }
-        actions.extend([Action::Sweep, Action::PermitReplay]);
+        actions.extend([Action::Sweep, Action::Resolve, Action::PermitReplay]);
         actions.extend(some(left.reauthorisations > 0, Action::Begin));
         actions.extend(some(left.revocations > 0, Action::Revoke));
         actions.extend(some(left.disconnects > 0, Action::Disconnect));
@@ -91,6 +92,7 @@ impl Model for Protocol {
             Action::LoseAnswer(index) => next.lose_answer(index),
             Action::Drain(index) => next.drain(rules, index),
             Action::Sweep => next.sweep(rules),
+            Action::Resolve => next.resolve(rules),
             Action::PermitReplay => next.permit_replay(rules),
             Action::Begin => next.begin(),
             Action::Promote(index) => next.promote(rules, index),

@@ -23,7 +23,7 @@ pub const PAIR: Record = Record { held: held(OURS, 0), successor: Some(1) };
 
 type Event = (&'static str, fn(Ledger) -> Happened);
 
-const EVENTS: [Event; 11] = [
+const EVENTS: [Event; 12] = [
     ("burn", |ledger| happened(ledger.burn(OTHERS.burn(), NOW))),
     ("handed = 0", |ledger| happened(ledger.conclude(OURS.id(), Closing::NotSent, NOW))),
     ("pair", |ledger| happened(ledger.settle(OURS.id(), PAIR.tokens(), NOW))),
@@ -38,12 +38,13 @@ const EVENTS: [Event; 11] = [
     ("revoke", |ledger| happened(ledger.revoke())),
     ("veto", |ledger| happened(ledger.quarantine(Some(OURS.id()), NOW))),
     ("bad tag", |ledger| happened(ledger.quarantine(None, NOW))),
+    ("resolve", |ledger| happened(ledger.resolve())),
 ];
 
 /// Each line an event, each column the state it meets. A cell: the state after it, the generation, and how our
 /// attempt stands; `=`: nothing changes.
 #[rustfmt::skip]
-const TABLE: [[&str; 7]; 12] = [
+const TABLE: [[&str; 7]; 13] = [
     ["from",       "idle",          "dispatched",                 "in_doubt",                   "reauth_required",            "quarantined",            "revoked"],
     ["burn",       "dispatched 1",  "=",                          "=",                          "=",                          "=",                      "="],
     ["handed = 0", "=",             "idle 1 not_sent",            "idle 1 not_sent",            "idle 1 not_sent",            "quarantined 1 not_sent", "revoked 1 not_sent"],
@@ -56,6 +57,7 @@ const TABLE: [[&str; 7]; 12] = [
     ["revoke",     "revoked 1",     "revoked 1 open",             "revoked 1 open",             "revoked 1 open",             "revoked 1 open",         "revoked 1 open"],
     ["veto",       "=",             "quarantined 1 not_sent",     "quarantined 1 not_sent",     "reauth_required 1 not_sent", "quarantined 1 not_sent", "revoked 1 not_sent"],
     ["bad tag",    "quarantined 1", "quarantined 1 open",         "quarantined 1 open",         "=",                          "=",                      "="],
+    ["resolve",    "=",             "=",                          "reauth_required 1 open",     "=",                          "reauth_required 1 open", "="],
 ];
 
 type Happened = (Ledger, Option<EventKind>);

@@ -17,7 +17,7 @@ use token_broker::{
         SecretVersion, Tenant, TenantUid, Timestamp,
     },
     provider::{self, Egress, EgressSettings, Profile},
-    refresh::{Demand, Directory, Import, Parts, Refresher},
+    refresh::{Demand, Directory, Fleet, Import, Parts, Refresher},
     seal::{KeyEncryptionKeys, Keyring},
     store::{Connections as _, OauthClients as _, Store, Tenants as _, sqlite::Sqlite},
 };
@@ -53,7 +53,11 @@ impl World {
             SANDBOX,
             ClientRegistration { client_credentials: true, ..ClientRegistration::default() },
         );
-        let mut settings = config::Refresh { refusal_pause: Duration::from_millis(10), ..Default::default() };
+        let mut settings = config::Refresh {
+            refusal_pause: Duration::from_millis(10),
+            ramp: Duration::ZERO,
+            ..Default::default()
+        };
         change(&mut settings);
         let refresher = refresher(sqlite, &simulator, &app, settings).await;
         let world = Self { simulator, app, refresher, console: console.unwrap(), _folder: folder };
@@ -183,6 +187,7 @@ async fn refresher(
         settings,
         breaker: config::Breaker::default(),
         replica: "test".to_owned(),
+        fleet: Fleet::default(),
         failpoints: Failpoints::default(),
     });
     let secret = SecretString::from(app.client_secret.clone());

@@ -1,7 +1,9 @@
 //! Connections, their attempts and events.
 
 use serde_json::{Value, json};
-use token_broker_proto::v1::{Attempt, Connection, Event, InspectConnectionResponse};
+use token_broker_proto::v1::{
+    Attempt, Connection, Event, InspectConnectionResponse, KeptAnswer, WitnessEntry,
+};
 
 use super::{Show, or_dash, period, period_json, time, time_json, words};
 use crate::cli::{Failure, Format, Printer};
@@ -110,23 +112,76 @@ impl Show for Event {
     }
 }
 
+impl Show for KeptAnswer {
+    const COLUMNS: &'static [&'static str] = &["received", "generation", "in", "attempt"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            time(self.receive_time.as_ref()),
+            self.generation.to_string(),
+            self.medium.clone(),
+            self.attempt_id.clone(),
+        ]
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Self::COLUMNS.iter().copied().zip(self.cells()).collect()
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "medium": self.medium,
+            "attempt_id": self.attempt_id,
+            "generation": self.generation,
+            "receive_time": time_json(self.receive_time.as_ref()),
+        })
+    }
+}
+
+fn witness_words(entry: &WitnessEntry) -> String {
+    let revoked = if entry.revoked { ", revoked" } else { "" };
+    let attempt = if entry.attempt_id.is_empty() { "nobody" } else { &entry.attempt_id };
+    format!("generation {} by {attempt}{revoked}", entry.generation)
+}
+
+fn witness_json(entry: &WitnessEntry) -> Value {
+    json!({ "generation": entry.generation, "attempt_id": entry.attempt_id, "revoked": entry.revoked })
+}
+
 impl Printer<'_> {
     /// A connection with what happened to it.
     pub fn inspection(&mut self, inspection: &InspectConnectionResponse) -> Result<(), Failure> {
-        let InspectConnectionResponse { connection, grant_state, attempts, events } = inspection;
+        let InspectConnectionResponse {
+            connection,
+            grant_state,
+            attempts,
+            events,
+            witness,
+            kept_answers,
+            unavailable,
+        } = inspection;
         if self.format() == Format::Json {
             return self.json(&json!({
                 "connection": connection.as_ref().map(Show::json),
                 "grant_state": grant_state,
                 "attempts": attempts.iter().map(Show::json).collect::<Vec<_>>(),
                 "events": events.iter().map(Show::json).collect::<Vec<_>>(),
+                "witness": witness.as_ref().map(witness_json),
+                "kept_answers": kept_answers.iter().map(Show::json).collect::<Vec<_>>(),
+                "unavailable": unavailable,
             }));
         }
         let mut facts = connection.as_ref().map(Show::facts).unwrap_or_default();
         facts.push(("grant", words(grant_state, "")));
+        facts.extend(witness.as_ref().map(|entry| ("witness", witness_words(entry))));
+        facts.extend((!unavailable.is_empty()).then(|| ("not asked", unavailable.join(", "))));
         self.facts(facts)?;
         self.line("\nAttempts, newest first")?;
         self.many("attempts", attempts)?;
+        if !kept_answers.is_empty() {
+            self.line("\nAnswers kept beside the database")?;
+            self.many("answers", kept_answers)?;
+        }
         self.line("\nEvents, newest first")?;
         self.many("events", events)
     }

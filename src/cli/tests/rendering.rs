@@ -6,7 +6,8 @@ use prost_types::{Duration, Timestamp};
 use serde_json::{Value, json};
 use token_broker_proto::v1::{
     Advice, Attempt, ClientSecretVersion, Connection, Event, GetAccessTokenResponse,
-    InspectConnectionResponse, OAuthClient, Standing, Tenant, advice, connection, standing,
+    InspectConnectionResponse, KeptAnswer, OAuthClient, Standing, Tenant, WitnessEntry, advice, connection,
+    standing,
 };
 
 use crate::cli::{Format, Printer, Show};
@@ -199,11 +200,21 @@ fn an_inspection_shows_attempts_and_events() {
             ..Attempt::default()
         }],
         events: vec![Event { kind: "in_doubt".to_owned(), generation: 7, create_time: Some(at(2)) }],
+        witness: Some(WitnessEntry { generation: 8, attempt_id: "a-2".to_owned(), revoked: false }),
+        kept_answers: vec![KeptAnswer {
+            medium: "escrow".to_owned(),
+            attempt_id: "a-2".to_owned(),
+            generation: 8,
+            receive_time: Some(at(3)),
+        }],
+        unavailable: Vec::new(),
     };
     let print = |format| shown(|out| Printer::new(format, out).inspection(&inspection).unwrap());
     let text = print(Format::Table);
     assert!(text.contains("2026-01-31T12:01:00Z  7           open     expired  broker-0  a-1"), "{text}");
     assert!(text.contains("2026-01-31T12:02:00Z  7           in doubt"), "{text}");
+    assert!(text.contains("generation 8 by a-2"), "{text}");
+    assert!(text.contains("2026-01-31T12:03:00Z  8           escrow  a-2"), "{text}");
     let json = value(&print(Format::Json));
     assert_eq!((&json["grant_state"], &json["attempts"][0]["outcome"]), (&json!("in_doubt"), &json!("")));
 }

@@ -1,5 +1,7 @@
 //! The broker as a process that can be stopped in its tracks.
 
+#![allow(dead_code, reason = "shared with tests/cluster, which uses another part")]
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -22,6 +24,8 @@ pub struct Launch {
     pub stop_at: Option<(String, PathBuf)>,
     /// Whether they panic there instead.
     pub panic: bool,
+    /// Whether they go on once they are let go.
+    pub hold: bool,
     /// Where `strace` writes what it sees.
     pub trace: Option<PathBuf>,
 }
@@ -82,11 +86,26 @@ impl Broker {
 
     /// Whether it wants to be called.
     pub async fn is_ready(&self) -> bool {
+        self.readiness().await.split_whitespace().nth(1) == Some("200")
+    }
+
+    /// What `/readyz` answers.
+    pub async fn readiness(&self) -> String {
         let mut probe = TcpStream::connect(self.probes).await.unwrap();
         probe.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         probe.read_to_string(&mut answer).await.unwrap();
-        answer.split_whitespace().nth(1) == Some("200")
+        answer
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// SIGTERM.
@@ -134,6 +153,11 @@ impl Launch {
         Self { stop_at: Some((point.to_owned(), log)), ..Self::default() }
     }
 
+    /// Holds refreshes at a failpoint until there is a file of the log's name with the extension `go`.
+    pub fn holding_at(point: &str, log: PathBuf) -> Self {
+        Self { hold: true, ..Self::stopping_at(point, log) }
+    }
+
     fn command(&self) -> Command {
         let broker = env!("CARGO_BIN_EXE_token-broker");
         let mut command = match &self.trace {
@@ -156,6 +180,9 @@ impl Launch {
         }
         if self.panic {
             command.env("TOKEN_BROKER_FAILPOINT_ACTION", "panic");
+        }
+        if self.hold {
+            command.env("TOKEN_BROKER_FAILPOINT_ACTION", "hold");
         }
         command
     }

@@ -1,5 +1,7 @@
 //! Callers, over gRPC like anybody else.
 
+#![allow(dead_code, reason = "shared with tests/cluster, which uses another part")]
+
 use std::{net::SocketAddr, time::Duration};
 
 use token_broker_proto::v1::{
@@ -36,6 +38,13 @@ impl Caller {
     pub async fn connect(broker: SocketAddr, credential: &str) -> Self {
         let channel = Channel::from_shared(format!("http://{broker}")).unwrap().connect().await.unwrap();
         Self { channel, credential: format!("Bearer {credential}").parse().unwrap() }
+    }
+
+    /// Connects, if somebody is there.
+    pub async fn try_connect(broker: SocketAddr, credential: &str) -> Option<Self> {
+        let endpoint = Channel::from_shared(format!("http://{broker}")).unwrap();
+        let channel = endpoint.connect_timeout(Duration::from_secs(1)).connect().await.ok()?;
+        Some(Self { channel, credential: format!("Bearer {credential}").parse().unwrap() })
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -133,6 +142,11 @@ impl Caller {
     }
 
     pub(super) async fn import(&self, import: ImportConnectionRequest) -> Connection {
-        self.connections().import_connection(self.request(import)).await.unwrap().into_inner()
+        self.try_import(import).await.unwrap()
+    }
+
+    /// `ImportConnection`.
+    pub async fn try_import(&self, import: ImportConnectionRequest) -> Result<Connection, Status> {
+        Ok(self.connections().import_connection(self.request(import)).await?.into_inner())
     }
 }

@@ -8,17 +8,21 @@ use serde::Deserialize as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+mod background;
+mod backing;
+
+use self::backing::Backing;
 use crate::{
     cache::Cache,
     clock::Clock,
     config::{self, Config},
     failpoint::Failpoints,
     identity::{Authenticator, Principal, Role, StaticIdentity},
+    journal::Journal,
     provider::{Egress, EgressSettings, Profile, Proxy, Resolver},
     refresh::{Directory, Parts, Refresher},
     rpc,
     seal::{KeyEncryptionKeys, Keyring},
-    store::{Store, sqlite::Sqlite},
     web,
 };
 
@@ -29,31 +33,33 @@ pub struct App {
     /// Where probes are served.
     pub probes: SocketAddr,
     refresher: Arc<Refresher>,
-    shutdown: CancellationToken,
+    journal: Option<Journal>,
+    grace: Option<Duration>,
+    stop: CancellationToken,
     serving: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl App {
     /// Opens, checks and starts everything, or says what is wrong. Nothing is served before all is well.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let clock = Clock::System;
+        let keks = KeyEncryptionKeys::load(&config.keys.file).context("the key-encryption keys")?;
+        let Backing { store, fleet, shared } = Backing::open(&config, &clock).await?;
         let Config {
             environment,
             replica,
             listen,
-            database,
-            keys,
             refresh,
             breaker,
             egress,
             identity,
-            log: _,
+            retention,
+            shutdown,
             profiles,
+            ..
         } = config;
-        let clock = Clock::System;
-        let keks = KeyEncryptionKeys::load(&keys.file).context("the key-encryption keys")?;
-        let store = open(&database.path, &clock).await?;
         let keyring = Arc::new(Keyring::new(keks, store.clone(), environment));
-        keyring.verify().await.context("the key file does not fit this database")?;
+        backing::verify(&keyring, shared.is_some()).await?;
 
         let cache = Arc::new(Cache::default());
         let refresher = Refresher::new(Parts {
@@ -66,6 +72,7 @@ impl App {
             settings: refresh,
             breaker,
             replica,
+            fleet: fleet.clone(),
             failpoints: Failpoints::from_env(),
         });
 
@@ -73,7 +80,7 @@ impl App {
         let probes = TcpListener::bind(listen.probes).await;
         let probes = probes.with_context(|| format!("cannot listen on {}", listen.probes))?;
         let (grpc_address, probes_address) = (grpc.address, probes.local_addr()?);
-        let shutdown = CancellationToken::new();
+        let stop = CancellationToken::new();
         let parts = rpc::Parts {
             authenticator: authenticator(&identity)?,
             store: store.clone(),
@@ -81,43 +88,41 @@ impl App {
             cache,
             clock,
         };
-        let looks_at = web::Probes { store, refresher: refresher.clone() };
-        let (stop_rpc, stop_web) = (shutdown.clone(), shutdown.clone());
-        let serving = vec![
+        let looks_at = web::Probes { store, refresher: refresher.clone(), fleet: fleet.clone() };
+        let (stop_rpc, stop_web) = (stop.clone(), stop.clone());
+        // With other replicas there is another medium; alone nothing but the database keeps an answer.
+        let grace = shared.is_some().then_some(shutdown.grace);
+        let mut serving = vec![
             tokio::spawn(async move { Ok(rpc::serve(parts, grpc, stop_rpc.cancelled_owned()).await?) }),
             tokio::spawn(async move { Ok(web::serve(probes, looks_at, stop_web).await?) }),
-            tokio::spawn(sweep(refresher.clone())),
         ];
+        serving.extend(background::start(&refresher, &fleet, shared, &retention));
         tracing::info!(grpc = %grpc_address, probes = %probes_address, "serving");
-        Ok(Self { grpc: grpc_address, probes: probes_address, refresher, shutdown, serving })
+        let journal = fleet.journal;
+        Ok(Self { grpc: grpc_address, probes: probes_address, refresher, journal, grace, stop, serving })
     }
 
-    /// Starts nothing new, finishes what is in flight, leaves nothing only in memory.
+    /// Starts nothing new, finishes what is in flight, leaves nothing only in memory. Within `shutdown.grace`, where
+    /// other replicas go on.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("draining");
-        self.refresher.drain().await;
-        self.shutdown.cancel();
+        // Without other replicas it takes as long as it takes.
+        let grace = self.grace.unwrap_or(Duration::MAX);
+        let drained = tokio::time::timeout(grace, self.refresher.drain()).await;
+        self.stop.cancel();
         for task in self.serving {
             task.await??;
         }
+        if let Some(journal) = self.journal {
+            journal.close().await.context("the journal")?;
+        }
+        anyhow::ensure!(
+            drained.is_ok(),
+            "the grace has ended and refreshes are still in flight: they will be in doubt"
+        );
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-async fn sweep(refresher: Arc<Refresher>) -> anyhow::Result<()> {
-    refresher.sweep_for_ever().await;
-    Ok(())
-}
-
-/// The embedded database. Its lock proves that every holder of a dispatched token is gone.
-async fn open(path: &Path, clock: &Clock) -> anyhow::Result<Arc<dyn Store>> {
-    let store = Sqlite::open(path).await.with_context(|| format!("the database {}", path.display()))?;
-    let lost = store.orphan_dispatched(clock.now()).await?;
-    if !lost.is_empty() {
-        tracing::error!(grants = lost.len(), "a refresh was under way when the last process ended: in doubt");
-    }
-    Ok(Arc::new(store))
 }
 
 /// The built-in profile, and the configured ones, which may replace it.
