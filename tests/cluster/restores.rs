@@ -1,0 +1,122 @@
+//! F8, F9: the database is replaced by a copy that lacks the last commits. Journals and escrow give back what it forgot,
+//! and the witness stops what it would do again; without the witness the checker must see red.
+
+use procore_simulator::Hold;
+
+use crate::{
+    harness::{Fleet, GUARD, Known, Setup, Verdict, table, until},
+    redis_faults::forget_leases,
+};
+
+/// What the copy lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    Settles,
+    Burns,
+}
+
+async fn copied(redis: bool) -> (Fleet, Vec<Known>) {
+    let setup = Setup {
+        redis,
+        own_postgres: Some(""),
+        // The provider is held for as long as it takes.
+        change: |config| {
+            config.refresh.total_timeout = GUARD;
+            config.refresh.holder_lost_after = 2 * GUARD;
+        },
+        ..Setup::default()
+    };
+    let fleet = Fleet::start(setup).await;
+    let app = fleet.proven_app().await;
+    let known = fleet.connections(&fleet.caller(0).await, &app, "forgotten", 4).await;
+    let cluster = fleet.cluster.as_ref().unwrap();
+    cluster.stop();
+    cluster.keep_copy();
+    cluster.restart();
+    (fleet, known)
+}
+
+/// Puts the copy in the database's place.
+async fn forget(fleet: &mut Fleet) {
+    fleet.remembered = Some(fleet.rows().await);
+    let cluster = fleet.cluster.as_ref().unwrap();
+    cluster.stop();
+    cluster.put_copy_back();
+    cluster.restart();
+}
+
+async fn replaced(lacks: Lacks, redis: bool) -> (Verdict, [String; 6]) {
+    let (mut fleet, known) = copied(redis).await;
+    let mut stopped = 0;
+    let answered = match lacks {
+        Lacks::Settles => {
+            let answered = fleet.insist(&fleet.callers().await, &known).all_served().await;
+            until("everything is settled", async || idle(&fleet, &known, 1).await == known.len()).await;
+            forget(&mut fleet).await;
+            until("everything is known again", async || idle(&fleet, &known, 1).await == known.len()).await;
+            answered
+        }
+        Lacks::Burns => {
+            fleet.simulator.hold_token_requests(Hold::AfterProcessing);
+            let caller = fleet.caller(0).await;
+            let calls = fleet.insist(&[caller], &known);
+            fleet.all_presented(&known).await;
+            forget(&mut fleet).await;
+            // Another replica works on what looks unspent.
+            let others = fleet.insist(&[fleet.caller(1).await], &known);
+            until("the others have tried", async || {
+                if redis {
+                    forget_leases(&fleet).await;
+                    stopped = in_state(&fleet, &known, "quarantined").await;
+                    stopped == known.len()
+                } else {
+                    fleet.presented(&known) >= 2 * known.len()
+                }
+            })
+            .await;
+            fleet.simulator.release();
+            let answered = calls.answers().await.iter().filter(|answer| answer.is_ok()).count();
+            drop(others.answers().await);
+            answered
+        }
+    };
+    let presented = fleet.presented(&known);
+    let verdict = fleet.finish().await;
+    let lacks = if lacks == Lacks::Settles { "burns and settles" } else { "burns" };
+    let counts = [answered, stopped, presented - known.len(), verdict.lost + verdict.in_vain];
+    let [answered, stopped, double, lost] = counts.map(|count| count.to_string());
+    let witness = if redis { "yes" } else { "no" };
+    (verdict, [lacks.to_owned(), witness.to_owned(), answered, stopped, double, lost])
+}
+
+async fn idle(fleet: &Fleet, known: &[Known], further: u64) -> usize {
+    let rows = fleet.rows().await;
+    let is = |known: &&Known| {
+        let grant = &rows.grants[&known.name];
+        grant.state == "idle" && grant.generation == known.first() + further
+    };
+    known.iter().filter(is).count()
+}
+
+async fn in_state(fleet: &Fleet, known: &[Known], state: &str) -> usize {
+    let rows = fleet.rows().await;
+    known.iter().filter(|known| rows.grants[&known.name].state == state).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_forgets_is_reminded() {
+    let ((settles, first), (burns, second), (red, third)) = tokio::join!(
+        replaced(Lacks::Settles, true),
+        replaced(Lacks::Burns, true),
+        replaced(Lacks::Burns, false),
+    );
+    table(
+        "F8: PostgreSQL is replaced by a copy; the last row must be red",
+        ["the copy lacks", "witness", "callers answered", "vetoed", "presented twice", "lost"],
+        [first, second, third],
+    );
+    settles.lossless();
+    burns.lossless();
+    let doubles = red.violations.iter().filter(|found| found.starts_with("I1")).count();
+    assert!(doubles >= 4, "without the witness the checker must see red: {red:#?}");
+}
