@@ -123,10 +123,10 @@ async fn received_and_killed(redis: bool) -> [String; 5] {
     // The first medium lets them go; a disk that dies with its replica is not the only one.
     until("the escrow has them", async || !redis || fleet.escrowed().await == known.len()).await;
     fleet.kill(0).await;
-    // What it had sent to the database goes with it.
-    let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    sqlx::raw_sql(waiting).execute(&mut console).await.unwrap();
+    // What it had sent to the database goes with it, also what no backend has begun to read. The others come again.
+    let serving = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename <> 'postgres'";
+    sqlx::raw_sql(serving).execute(&mut console).await.unwrap();
     sqlx::raw_sql("ROLLBACK").execute(&mut superuser).await.unwrap();
     let generations = async |fleet: &Fleet| {
         let rows = fleet.rows().await;
