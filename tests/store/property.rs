@@ -346,13 +346,14 @@ async fn run(model: &impl Store, store: &impl Store, ops: Vec<Op>) -> Result<(),
     Ok(())
 }
 
-/// Runs the same operations on the model and on a new store, `cases` times.
-fn hold<S: Store>(cases: u32, new: impl AsyncFn() -> Fixture<S>) {
+/// Runs the same operations on the model and on a new store, `cases` times. A failure is made smaller by at most
+/// `shrinks` further runs.
+fn hold<S: Store>(cases: u32, shrinks: u32, new: impl AsyncFn() -> Fixture<S>) {
     let config = Config {
         cases,
         rng_seed: RngSeed::Fixed(4711),
         failure_persistence: None,
-        max_shrink_iters: 2000,
+        max_shrink_iters: shrinks,
         ..Config::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -368,10 +369,10 @@ fn hold<S: Store>(cases: u32, new: impl AsyncFn() -> Fixture<S>) {
 
 #[test]
 fn sqlite_does_what_the_model_does() {
-    hold(400, fixtures::sqlite);
+    hold(400, 2000, fixtures::sqlite);
 }
 
 #[test]
 fn postgres_does_what_the_model_does() {
-    hold(60, fixtures::postgres);
+    hold(60, 100, fixtures::postgres);
 }

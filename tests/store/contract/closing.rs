@@ -53,6 +53,10 @@ async fn the_fifth_refusal_of_a_generation_needs_a_person(store: &impl Store) {
         }
     }
     assert_eq!(told(store, uid).await, [(1, EventKind::ReauthRequired)]);
+    assert!(
+        !store.burn(TENANT, uid, burn(6, 1), at(99)).await.unwrap(),
+        "the slot is free, the grant is not idle"
+    );
 
     store.reauthorise(TENANT, uid, new_pair(2, 0, token(12)), at(100)).await.unwrap();
     assert!(store.burn(TENANT, uid, burn(6, 2), at(101)).await.unwrap());

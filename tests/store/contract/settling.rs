@@ -225,7 +225,7 @@ async fn adopt_keeps_what_does_not_descend(store: &impl Store) {
         let kept = store.adopt(TENANT, uid, burn, parent, tokens, at(1)).await.unwrap();
         assert_eq!(kept, Settlement::Kept, "{why}");
     }
-    store.burn(TENANT, uid, burn(2, 1), at(2)).await.unwrap();
+    assert!(store.burn(TENANT, uid, burn(2, 1), at(2)).await.unwrap(), "none of them left a trace");
     store.quarantine(TENANT, uid, None, at(3)).await.unwrap();
     let kept = store.adopt(TENANT, uid, burn(1, 1), parent, rotated(12), at(4)).await.unwrap();
     assert_eq!(kept, Settlement::Kept, "an attempt holds the slot");
