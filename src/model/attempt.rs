@@ -42,7 +42,8 @@ pub enum Outcome {
     Settled,
     /// Proven: no byte of the token left.
     NotSent,
-    /// The token endpoint itself answered before processing.
+    /// The token endpoint itself answered before processing. So it must have been where another attempt, of which
+    /// the database knew nothing, brought the next pair for the same token (`adopt`).
     Refused,
     /// `invalid_grant`.
     Rejected,

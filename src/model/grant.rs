@@ -233,7 +233,7 @@ impl Ledger {
     }
 
     /// Takes a pair that the database has forgotten: its attempt is unknown here, and it descends from the very
-    /// token that the grant holds.
+    /// token that the grant holds. Not from `dispatched`: that holder may live.
     #[must_use]
     pub fn adopt(
         mut self,
@@ -242,13 +242,20 @@ impl Ledger {
         tokens: Tokens,
         now: Timestamp,
     ) -> Step<Settlement> {
-        let known = self.find(burn.attempt).is_some();
-        let adoptable = matches!(self.grant.state, State::Idle | State::Quarantined { .. })
+        let adoptable = !matches!(self.grant.state, State::Dispatched { .. } | State::Revoked)
             && self.grant.generation == burn.generation
-            && self.grant.refresh.as_ref().is_some_and(|token| token.fingerprint == parent)
-            && !self.attempts.iter().any(|a| a.burn.generation == burn.generation && a.holds_slot());
-        if known || !adoptable {
+            && self.grant.refresh.as_ref().is_some_and(|token| token.fingerprint == parent);
+        let doubted = self.grant.state.attempt();
+        let slot_taken = self.attempts.iter().any(|a| {
+            let in_the_way = a.holds_slot() && !(a.is_open() && doubted == Some(a.burn.attempt));
+            a.burn.attempt == burn.attempt || (a.burn.generation == burn.generation && in_the_way)
+        });
+        if slot_taken || !adoptable {
             return self.answer(Settlement::Kept);
+        }
+        if let Some(doubted) = doubted {
+            // Its token was exchanged by another, so it was still good: whatever this one presented was not processed.
+            self.close(doubted, Outcome::Refused, now);
         }
         let closed = Some((Outcome::Settled, now));
         self.attempts.push(Attempt { burn, fingerprint: Some(parent), dispatched_at: now, closed });

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use token_broker::model::{
-    BurnFate, Closing, Epoch, Generation, HolderGone, Ledger, Outcome, Reauthorise, ReplayPolicy, Settlement,
-    State, Step, SweepPolicy, Timestamp,
+    Attempt, AttemptId, BurnFate, Closing, Epoch, Generation, HolderGone, Ledger, Outcome, Reauthorise,
+    ReplayPolicy, Settlement, State, Step, SweepPolicy, Timestamp,
 };
 
 use crate::mutations::Mutation;
@@ -134,9 +134,29 @@ impl World {
     }
 
     pub fn adopt(&mut self, rules: &Rules, record: &Record) -> Settlement {
-        let ledger = self.database.ledger.clone();
+        let before = &self.database.ledger;
+        let doubtful = matches!(before.grant.state, State::InDoubt { .. } | State::ReauthRequired { .. });
+        let descends = !matches!(before.grant.state, State::Dispatched { .. } | State::Revoked)
+            && before.grant.generation.0 == record.held.intent.generation
+            && self.database.stored() == Some(record.held.token);
+        let doubted =
+            before.grant.state.attempt().filter(|id| before.find(*id).is_some_and(Attempt::is_open));
         let burn = record.held.intent.burn();
-        let step = ledger.adopt(burn, fingerprint(record.held.token), record.tokens(), self.now());
+        let mut step =
+            before.clone().adopt(burn, fingerprint(record.held.token), record.tokens(), self.now());
+        if doubtful && rules.mutated(Mutation::DoubtAdoptsNothing) {
+            step = Step { ledger: before.clone(), answer: Settlement::Kept, event: None };
+        }
+        match (step.answer, doubted) {
+            (Settlement::Kept, _) => self.history.kept_in_vain |= descends,
+            (_, Some(doubted)) => {
+                self.history.presume(attempt_number(doubted));
+                if rules.mutated(Mutation::DoubtedCountsAsNotSent) {
+                    close_again(&mut step.ledger, doubted, Outcome::NotSent);
+                }
+            }
+            _ => {}
+        }
         self.commit(rules, Author::Attempt(record.held.intent.attempt), step)
     }
 
@@ -192,6 +212,7 @@ impl World {
         self.database.ledger = past[kept].clone();
         past.truncate(kept);
         self.history.failed_over = true;
+        self.history.unpresume(&self.database.ledger);
         // What is forgotten binds nobody: from here on the witness carries I3 and I10 too.
         self.history.barrier = 0;
         self.history.high_water = self.database.ledger.grant.generation;
@@ -205,6 +226,13 @@ impl World {
     /// Whether the row's window is one that time closes.
     pub fn windowed(&self) -> bool {
         self.database.ledger.grant.spend_before.is_some_and(|at| at <= LATE)
+    }
+}
+
+/// Writes another outcome.
+fn close_again(ledger: &mut Ledger, attempt: AttemptId, outcome: Outcome) {
+    for row in ledger.attempts.iter_mut().filter(|row| row.burn.attempt == attempt) {
+        row.closed = row.closed.map(|(_, at)| (outcome, at));
     }
 }
 

@@ -13,6 +13,10 @@ impl Bits {
         self.0 |= 1 << number;
     }
 
+    pub fn remove(&mut self, number: u8) {
+        self.0 &= !(1 << number);
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -51,6 +55,9 @@ pub struct History {
     pub recorded: Bits,
     /// Attempts ever committed with an outcome that frees the generation's slot.
     pub freed: Bits,
+    /// Attempts that are closed as refused because another's pair was adopted, and that nothing else freed: they explain
+    /// no presentation.
+    pub presumed: Bits,
     /// Attempts ever committed as not sent.
     pub not_sent: Bits,
     /// Attempts whose holder crashed or gave up.
@@ -70,9 +77,24 @@ pub struct History {
     pub presented_after_revocation: bool,
     pub vetoed_falsely: bool,
     pub orphaned_falsely: bool,
+    pub kept_in_vain: bool,
 }
 
 impl History {
+    /// An attempt is closed for another's sake.
+    pub fn presume(&mut self, number: u8) {
+        if !self.freed.contains(number) {
+            self.presumed.insert(number);
+        }
+    }
+
+    /// The database forgets: what is open again may be closed for its own sake.
+    pub fn unpresume(&mut self, ledger: &Ledger) {
+        for attempt in ledger.attempts.iter().filter(|attempt| attempt.is_open()) {
+            self.presumed.remove(attempt_number(attempt.burn.attempt));
+        }
+    }
+
     /// Notes a commit.
     pub fn note(&mut self, ledger: &Ledger) {
         self.generation_decreased |= ledger.grant.generation < self.high_water;
@@ -80,7 +102,7 @@ impl History {
         for attempt in &ledger.attempts {
             let number = attempt_number(attempt.burn.attempt);
             self.recorded.insert(number);
-            if attempt.outcome().is_some_and(Outcome::frees_slot) {
+            if attempt.outcome().is_some_and(Outcome::frees_slot) && !self.presumed.contains(number) {
                 self.freed.insert(number);
             }
             if attempt.outcome() == Some(Outcome::NotSent) {

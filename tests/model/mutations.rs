@@ -4,7 +4,7 @@
 use token_broker::model::{AttemptId, Ledger, State};
 
 use crate::configurations::{self as configuration, Configuration, violated};
-use crate::properties::{FALSE_VETO, I1, I5, I6, I10, KILLED, STRANDED};
+use crate::properties::{FALSE_VETO, I1, I5, I6, I10, KEPT, KILLED, STRANDED};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -36,6 +36,10 @@ pub enum Mutation {
     WitnessOneKeyPerGeneration,
     /// A journalled pair that the database does not know is dropped where the grant is idle.
     LateAnswerMeetingIdleIgnored,
+    /// A pair that the database has forgotten ends no doubt.
+    DoubtAdoptsNothing,
+    /// An attempt in doubt counts as not sent, once another's pair is adopted.
+    DoubtedCountsAsNotSent,
     /// A replay is permitted though the provider has no window.
     ReplayAtStrictProvider,
     /// A replay is permitted while the holder may still send.
@@ -61,10 +65,11 @@ impl Mutation {
             }
             Self::ReauthorisationWithoutEpoch => (configuration::reauthorisation(), I10),
             Self::BurnWithoutTombstone => (configuration::ambiguous(), STRANDED),
-            Self::FailoverWithoutWitness => (configuration::failover(), I1),
+            Self::FailoverWithoutWitness | Self::DoubtedCountsAsNotSent => (configuration::failover(), I1),
             Self::WitnessSetBlindly => (configuration::failover_with_three_replicas(), I1),
             Self::WitnessOneKeyPerGeneration => (configuration::witness(), FALSE_VETO),
             Self::LateAnswerMeetingIdleIgnored => (configuration::failover(), I5),
+            Self::DoubtAdoptsNothing => (configuration::failover(), KEPT),
             Self::ReplayBeforeHolderGone => (configuration::until_successor_used(), KILLED),
         }
     }
@@ -107,6 +112,8 @@ caught! {
     witness_set_blindly: WitnessSetBlindly;
     witness_one_key_per_generation: WitnessOneKeyPerGeneration;
     late_answer_meeting_idle_ignored: LateAnswerMeetingIdleIgnored;
+    doubt_adopts_nothing: DoubtAdoptsNothing;
+    doubted_counts_as_not_sent: DoubtedCountsAsNotSent;
     replay_at_strict_provider: ReplayAtStrictProvider;
     replay_before_holder_gone: ReplayBeforeHolderGone;
     gateway_error_counted_as_refused: GatewayErrorCountedAsRefused;

@@ -18,6 +18,7 @@ pub const I10: &str = "I10: nothing older changes a revoked or re-authorised gra
 pub const KILLED: &str = "the live grant is not killed";
 pub const REVOKED: &str = "no attempt burnt after a revocation is sent";
 pub const ORPHAN: &str = "what is the grant's is not called an orphan";
+pub const KEPT: &str = "a pair that descends from the grant's token gets in, once nobody holds it";
 pub const STRANDED: &str = "no dispatched row without a holder";
 pub const FALSE_VETO: &str = "no veto while the database forgets nothing";
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::always(KILLED, |_, world: &World| !world.provider.killed),
         Property::always(REVOKED, |_, world: &World| !world.history.presented_after_revocation),
         Property::always(ORPHAN, |_, world: &World| !world.history.orphaned_falsely),
+        Property::always(KEPT, |_, world: &World| !world.history.kept_in_vain),
         Property::always(STRANDED, |_, world: &World| has_holder(world)),
         Property::always(FALSE_VETO, |_, world: &World| !world.history.vetoed_falsely),
         Property::sometimes(DOUBT, |_, world| matches!(state(world), State::InDoubt { .. })),

@@ -8,7 +8,7 @@ use token_broker::model::{
 };
 
 use crate::database::brought;
-use crate::world::{Intent, Record, attempt_id, held};
+use crate::world::{Intent, Record, attempt_id, fingerprint, held};
 
 pub const NOW: Timestamp = Timestamp::from_micros(0);
 /// Past every deadline, window and grace.
@@ -23,7 +23,7 @@ pub const PAIR: Record = Record { held: held(OURS, 0), successor: Some(1) };
 
 type Event = (&'static str, fn(Ledger) -> Happened);
 
-const EVENTS: [Event; 12] = [
+const EVENTS: [Event; 13] = [
     ("burn", |ledger| happened(ledger.burn(OTHERS.burn(), NOW))),
     ("handed = 0", |ledger| happened(ledger.conclude(OURS.id(), Closing::NotSent, NOW))),
     ("pair", |ledger| happened(ledger.settle(OURS.id(), PAIR.tokens(), NOW))),
@@ -39,12 +39,13 @@ const EVENTS: [Event; 12] = [
     ("veto", |ledger| happened(ledger.quarantine(Some(OURS.id()), NOW))),
     ("bad tag", |ledger| happened(ledger.quarantine(None, NOW))),
     ("resolve", |ledger| happened(ledger.resolve())),
+    ("adopt", |ledger| happened(ledger.adopt(OTHERS.burn(), fingerprint(0), PAIR.tokens(), NOW))),
 ];
 
 /// Each line an event, each column the state it meets. A cell: the state after it, the generation, and how our
 /// attempt stands; `=`: nothing changes.
 #[rustfmt::skip]
-const TABLE: [[&str; 7]; 13] = [
+const TABLE: [[&str; 7]; 14] = [
     ["from",       "idle",          "dispatched",                 "in_doubt",                   "reauth_required",            "quarantined",            "revoked"],
     ["burn",       "dispatched 1",  "=",                          "=",                          "=",                          "=",                      "="],
     ["handed = 0", "=",             "idle 1 not_sent",            "idle 1 not_sent",            "idle 1 not_sent",            "quarantined 1 not_sent", "revoked 1 not_sent"],
@@ -58,6 +59,7 @@ const TABLE: [[&str; 7]; 13] = [
     ["veto",       "=",             "quarantined 1 not_sent",     "quarantined 1 not_sent",     "reauth_required 1 not_sent", "quarantined 1 not_sent", "revoked 1 not_sent"],
     ["bad tag",    "quarantined 1", "quarantined 1 open",         "quarantined 1 open",         "=",                          "=",                      "="],
     ["resolve",    "=",             "=",                          "reauth_required 1 open",     "=",                          "reauth_required 1 open", "="],
+    ["adopt",      "idle 2",        "=",                          "idle 2 refused",             "idle 2 refused",             "idle 2 refused",         "="],
 ];
 
 type Happened = (Ledger, Option<EventKind>);

@@ -26,7 +26,8 @@ on_every_store! {
     a_replayed_attempt_waits_whatever_its_successor_does,
     adopt_takes_what_the_database_forgot,
     adopt_keeps_what_does_not_descend,
-    adopt_keeps_what_a_person_was_asked_for,
+    adopt_ends_a_doubt,
+    adopt_takes_what_a_window_has_shut_out,
 }
 
 async fn settle_moves_the_grant_on(store: &impl Store) {
@@ -226,14 +227,55 @@ async fn adopt_keeps_what_does_not_descend(store: &impl Store) {
         assert_eq!(kept, Settlement::Kept, "{why}");
     }
     assert!(store.burn(TENANT, uid, burn(2, 1), at(2)).await.unwrap(), "none of them left a trace");
-    store.quarantine(TENANT, uid, None, at(3)).await.unwrap();
-    let kept = store.adopt(TENANT, uid, burn(1, 1), parent, rotated(12), at(4)).await.unwrap();
-    assert_eq!(kept, Settlement::Kept, "an attempt holds the slot");
-    assert_eq!(store.attempts(TENANT, uid, 10).await.unwrap().len(), 1);
+    let kept = store.adopt(TENANT, uid, burn(1, 1), parent, rotated(12), at(3)).await.unwrap();
+    assert_eq!(kept, Settlement::Kept, "the holder of another attempt may live");
+    store.conclude(TENANT, attempt(2), Closing::Rejected, at(4)).await.unwrap();
+    let kept = store.adopt(TENANT, uid, burn(1, 1), parent, rotated(12), at(5)).await.unwrap();
+    assert_eq!(kept, Settlement::Kept, "another attempt was answered");
+    assert_eq!(outcomes(store, uid).await, [Some(Outcome::Rejected)]);
+}
+
+/// The database was put back to where an attempt was open that its holder had given up long since; another has brought
+/// the next pair.
+async fn adopt_ends_a_doubt(store: &impl Store) {
+    furnish(store).await;
+    let parent = token(11).fingerprint;
+    let policy = SweepPolicy { holder_lost_after: HOLDER_LOST_AFTER, doubt_grace: HOLDER_LOST_AFTER };
+    let uid = connected(store, 1).await;
+    connected(store, 2).await;
+    store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap();
+    store.sweep(policy, at(1000)).await.unwrap();
+    let cases = [
+        (burn(2, 2), parent, rotated(12), "another generation"),
+        (burn(2, 1), token(99).fingerprint, rotated(12), "another parent"),
+        (burn(2, 1), parent, rotated(21), "the token of another connection"),
+        (burn(1, 1), parent, rotated(12), "a known attempt"),
+    ];
+    for (burn, parent, tokens, why) in cases {
+        let kept = store.adopt(TENANT, uid, burn, parent, tokens, at(1001)).await.unwrap();
+        assert_eq!(kept, Settlement::Kept, "{why}");
+        assert_eq!(state(store, uid).await, State::InDoubt { attempt: attempt(1), since: at(1000) }, "{why}");
+        assert_eq!(outcomes(store, uid).await, [None], "{why}");
+    }
+    let adopted = store.adopt(TENANT, uid, burn(2, 1), parent, rotated(12), at(1002)).await.unwrap();
+    assert_eq!(adopted, Settlement::Settled(Generation(2)), "from in_doubt");
+    assert_eq!(state(store, uid).await, State::Idle);
+    assert_eq!(outcomes(store, uid).await, [Some(Outcome::Settled), Some(Outcome::Refused)]);
+    let late = store.settle(TENANT, attempt(1), rotated(13), at(1003)).await.unwrap();
+    assert_eq!(late, Settlement::Orphan, "it is closed");
+
+    store.burn(TENANT, uid, burn(3, 2), at(1004)).await.unwrap();
+    store.sweep(policy, at(2000)).await.unwrap();
+    store.resolve(TENANT, uid, at(2001)).await.unwrap();
+    assert_eq!(state(store, uid).await, State::ReauthRequired { attempt: Some(attempt(3)) });
+    let parent = token(12).fingerprint;
+    let adopted = store.adopt(TENANT, uid, burn(4, 2), parent, rotated(14), at(2002)).await.unwrap();
+    assert_eq!(adopted, Settlement::Settled(Generation(3)), "from reauth_required");
+    assert_eq!(outcomes(store, uid).await[..2], [Some(Outcome::Settled), Some(Outcome::Refused)]);
 }
 
 /// The window of a replay has ended: the slot is free, the generation and the token are right.
-async fn adopt_keeps_what_a_person_was_asked_for(store: &impl Store) {
+async fn adopt_takes_what_a_window_has_shut_out(store: &impl Store) {
     furnish(store).await;
     let uid = connected(store, 1).await;
     assert!(store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap());
@@ -242,7 +284,7 @@ async fn adopt_keeps_what_a_person_was_asked_for(store: &impl Store) {
     let policy = SweepPolicy { holder_lost_after: HOLDER_LOST_AFTER, doubt_grace: HOLDER_LOST_AFTER };
     assert_eq!(store.sweep(policy, at(9)).await.unwrap(), [uid]);
     let parent = token(11).fingerprint;
-    let kept = store.adopt(TENANT, uid, burn(2, 1), parent, rotated(12), at(10)).await.unwrap();
-    assert_eq!(kept, Settlement::Kept);
     assert_eq!(state(store, uid).await, State::ReauthRequired { attempt: None });
+    let adopted = store.adopt(TENANT, uid, burn(2, 1), parent, rotated(12), at(10)).await.unwrap();
+    assert_eq!(adopted, Settlement::Settled(Generation(2)));
 }

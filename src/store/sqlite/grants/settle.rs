@@ -68,12 +68,29 @@ pub(super) async fn adopt(
     tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Settlement, StoreError> {
+    sqlx::query(
+        "-- adopt(): the one in doubt; its token was still good, whatever it presented was not processed
+        UPDATE attempts SET outcome = 'refused', closed_at = ?6
+        WHERE outcome IS NULL AND attempt_id = (SELECT attempt_id FROM grants
+            WHERE connection_uid = ?1 AND state NOT IN ('dispatched', 'revoked')
+                AND generation = ?3 AND fingerprint = ?4)
+            AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempt_id = ?2)
+            AND NOT EXISTS (SELECT 1 FROM grants WHERE fingerprint = ?5 AND connection_uid <> ?1)",
+    )
+    .bind(connection)
+    .bind(burn.attempt)
+    .bind(burn.generation)
+    .bind(parent)
+    .bind(rotated(tokens).map(|token| token.fingerprint))
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
     let adopted = sqlx::query(
         "-- adopt(): the attempt that the database forgot
         INSERT INTO attempts (attempt_id, connection_uid, generation, nonce_hash, replica, cause, fingerprint,
             dispatched_at, outcome, closed_at)
         SELECT ?2, connection_uid, generation, ?4, ?5, ?6, fingerprint, ?8, 'settled', ?8 FROM grants
-        WHERE connection_uid = ?1 AND state IN ('idle', 'quarantined') AND generation = ?3 AND fingerprint = ?7
+        WHERE connection_uid = ?1 AND state NOT IN ('dispatched', 'revoked') AND generation = ?3 AND fingerprint = ?7
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempt_id = ?2)
             AND NOT EXISTS (SELECT 1 FROM attempts WHERE connection_uid = ?1 AND generation = ?3 AND holds_slot)
             AND NOT EXISTS (SELECT 1 FROM grants WHERE fingerprint = ?9 AND connection_uid <> ?1)",
