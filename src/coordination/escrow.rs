@@ -16,6 +16,8 @@ const VERSION: u8 = 1;
 const HEADER: usize = 1 + 16 + 8;
 /// Of an index by time; never a setting, or a changed one would lose sight of what is there.
 const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+/// For how long a proof that Redis can be written stays there, under the id of no answer.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Records per page.
 const PAGE: usize = 64;
 /// Pending records that are looked at at once. There are never more than refreshes in flight when a database failed.
@@ -130,6 +132,21 @@ impl Coordination {
         let mut settled = cmd("ZREM");
         settled.arg(self.0.keys.escrow_pending()).arg(attempt.to_string());
         self.0.records.call::<u32>(&settled).await.map(drop)
+    }
+
+    /// The database lacks this answer, perhaps again.
+    pub async fn mark_pending(&self, attempt: AttemptId) -> Result<(), Away> {
+        let mut pending = cmd("ZADD");
+        let now = self.0.clock.now().as_micros() / 1000;
+        pending.arg(self.0.keys.escrow_pending()).arg("NX").arg(now).arg(attempt.to_string());
+        self.0.records.call::<u32>(&pending).await.map(drop)
+    }
+
+    /// Whether an answer would be kept now: a server that is there may lack memory, permissions or replicas.
+    pub async fn writable(&self) -> Result<(), Away> {
+        let mut probe = cmd("SET");
+        probe.arg(self.0.keys.escrow(Uuid::nil())).arg(b"probe").arg("PX").arg(millis(PROBE));
+        self.record(&probe).await
     }
 
     async fn entries(&self, cursor: &Cursor) -> Result<Vec<String>, Away> {

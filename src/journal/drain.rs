@@ -3,7 +3,7 @@
 
 use crate::{
     error::Chain,
-    model::{Generation, Receipt, Sealed, Settlement, Successor, Timestamp},
+    model::{Generation, Receipt, Sealed, Settlement, State, Successor, Timestamp},
     seal,
     store::{KeyScope, Store, StoreError},
 };
@@ -21,7 +21,7 @@ pub enum Drained {
     Adopted(Generation),
     /// A successor is under way: later.
     Waits,
-    /// The database does not want it and cannot say why not: it stays, and somebody must look.
+    /// The database does not take it now: it is offered again, and somebody must look.
     Kept,
     /// The grant was re-authorised or revoked meanwhile. It is audited, and stays sealed for the horizon.
     Orphan,
@@ -143,10 +143,17 @@ async fn offer(store: &dyn Store, receipt: &Receipt, now: Timestamp) -> Result<D
                 store.adopt(*tenant, *connection, burn.clone(), *parent, tokens.clone(), now).await?;
             match adopted {
                 Settlement::Settled(generation) => Drained::Adopted(generation),
+                _ if passed_over(store, receipt).await? => Drained::Orphan,
                 _ => Drained::Kept,
             }
         }
     })
+}
+
+/// Whether the grant has gone on without it: a generation never comes back.
+async fn passed_over(store: &dyn Store, receipt: &Receipt) -> Result<bool, StoreError> {
+    let grant = store.grant(receipt.tenant, receipt.connection).await?;
+    Ok(grant.is_some_and(|grant| grant.state == State::Revoked || grant.generation > receipt.burn.generation))
 }
 
 /// Whether the keys that sealed it are still there. A tenant's keys go with the tenant.

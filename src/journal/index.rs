@@ -77,6 +77,13 @@ impl Index {
         self.receipts.get_mut(&attempt).is_none_or(|entry| entry.pending.take().is_some())
     }
 
+    /// The database lacks it again.
+    pub(super) fn reopen(&mut self, receipt: &Receipt) {
+        if let Some(entry) = self.receipts.get_mut(&receipt.attempt()) {
+            entry.pending.get_or_insert_with(|| Box::new(receipt.clone()));
+        }
+    }
+
     /// What the database does not have, the oldest generation of each connection first.
     pub(super) fn pending(&self) -> Vec<Receipt> {
         let mut pending: Vec<_> =

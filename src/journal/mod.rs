@@ -137,6 +137,12 @@ impl Journal {
         let _ = self.send(Command::Write(Box::new(Item::new(mark, false)))); // closed: the next start asks the database
     }
 
+    /// The database lacks this receipt, perhaps again: it is pending until it is marked anew. Known to this process only;
+    /// the next one asks the database about everything.
+    pub fn mark_pending(&self, receipt: &Receipt) {
+        self.shared.state().index.reopen(receipt);
+    }
+
     /// What the database does not have, the oldest generation of each connection first.
     #[must_use]
     pub fn pending(&self) -> Vec<Receipt> {

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::{Refresher, Subject, spend::Holding};
 use crate::{
-    coordination::State,
     error::{Reason, Refusal},
     journal::Record,
     model::Receipt,
@@ -63,10 +62,11 @@ impl Refresher {
                 unready()
             });
         }
-        match &self.fleet.redis {
-            Some(redis) if redis.state() != State::Connected => Err(unready()),
-            _ => Ok(()),
-        }
+        let Some(redis) = &self.fleet.redis else { return Ok(()) };
+        redis.writable().await.map_err(|away| {
+            tracing::error!(%away, "escrow.unwritable");
+            unready()
+        })
     }
 
     /// Copies a receipt into every medium there is. Returns at once: the copying goes on, on the task tracker.
@@ -143,6 +143,18 @@ impl Refresher {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         durable.0.send_modify(|progress| progress.copied = true);
+    }
+
+    /// The database lacks it, though it may have had it once: it is offered again and again.
+    pub(super) async fn mark_pending(&self, receipt: &Receipt) {
+        if let Some(journal) = &self.fleet.journal {
+            journal.mark_pending(receipt);
+        }
+        if let Some(redis) = &self.fleet.redis
+            && let Err(away) = redis.mark_pending(receipt.attempt()).await
+        {
+            tracing::debug!(%away, "escrow.unmarked");
+        }
     }
 
     /// The copies stay until their horizon: the database may forget.

@@ -97,6 +97,8 @@ impl Refresher {
         }
         if drained.is_closed() {
             self.mark_settled(receipt).await;
+        } else if drained == Drained::Kept {
+            self.mark_pending(receipt).await;
         }
         drained
     }

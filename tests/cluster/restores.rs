@@ -1,6 +1,8 @@
 //! F8, F9: the database is replaced by a copy that lacks the last commits. Journals and escrow give back what it forgot,
 //! and the witness stops what it would do again; without the witness the checker must see red.
 
+use std::time::Instant;
+
 use procore_simulator::Hold;
 
 use crate::{
@@ -119,4 +121,41 @@ async fn a_database_that_forgets_is_reminded() {
     burns.lossless();
     let doubles = red.violations.iter().filter(|found| found.starts_with("I1")).count();
     assert!(doubles >= 4, "without the witness the checker must see red: {red:#?}");
+}
+
+/// A copy is made while an attempt is open, which its holder then gives back; others bring the next pairs. The copy knows
+/// of the open attempt alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_given_up_since_the_copy_costs_nothing() {
+    let setup = Setup { replicas: 2, own_postgres: Some(""), ..Setup::default() };
+    let mut fleet = Fleet::start(setup).await;
+    let worker = fleet.add("worker", "worker").await;
+    let launch = fleet.replicas[worker].holding_at("burnt");
+    fleet.launch(worker, &launch).await;
+    fleet.with_redis(true).await;
+    let app = fleet.proven_app_by(0).await;
+    let known = [fleet.connection(&fleet.caller(0).await, &app, "given-up").await];
+    let call = fleet.insist(&[fleet.caller(worker).await], &known);
+    until("it is burnt", async || fleet.replicas[worker].reached() > 0).await;
+    let burnt = Instant::now();
+    let cluster = fleet.cluster.as_ref().unwrap();
+    cluster.stop();
+    cluster.keep_copy();
+    cluster.restart();
+    // Past its deadline a body is not sent.
+    let config = fleet.config("worker", "worker", None);
+    until("its deadline has passed", async || burnt.elapsed() > config.refresh.body_deadline).await;
+    fleet.replicas[worker].let_go();
+    let name = &known[0].name;
+    until("it is given back", async || fleet.rows().await.grants[name].attempts[0].is("not_sent")).await;
+    call.all_served().await;
+    let further = fleet.caller(0).await.refresh(name).await.unwrap().generation - known[0].first();
+    until("everything is settled", async || idle(&fleet, &known, further).await == 1).await;
+    forget(&mut fleet).await;
+    until("everything is known again", async || idle(&fleet, &known, further).await == 1).await;
+    let rows = fleet.rows().await;
+    let outcomes: Vec<_> = rows.grants[name].attempts.iter().map(|attempt| attempt.outcome.clone()).collect();
+    assert_eq!(outcomes[0].as_deref(), Some("refused"), "{outcomes:?}");
+    assert!(further >= 2, "{further}");
+    fleet.finish().await.lossless();
 }

@@ -33,6 +33,7 @@ async fn what_is_given_is_given_back_until_it_is_settled_and_after() {
     let [giver, taker] = fleet::<2>(&server).await;
     let (attempt, connection) = (attempt(), connection());
     let sealed: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    giver.writable().await.unwrap();
     for _ in 0..2 {
         giver.escrow(attempt, connection, Generation(7), &sealed).await.unwrap();
     }
@@ -43,6 +44,15 @@ async fn what_is_given_is_given_back_until_it_is_settled_and_after() {
         taker.mark_settled(attempt).await.unwrap();
     }
     assert_eq!(giver.escrow_pending().await.unwrap(), []);
+    for _ in 0..2 {
+        taker.mark_pending(attempt).await.unwrap();
+    }
+    assert_eq!(
+        giver.escrow_pending().await.unwrap(),
+        std::slice::from_ref(&kept),
+        "a database lacks it again"
+    );
+    taker.mark_settled(attempt).await.unwrap();
     assert_eq!(everything(&giver).await, [kept], "the database may forget that it has settled");
 }
 

@@ -134,9 +134,12 @@ async fn full() {
     assert_eq!(refused, Err(Away(Why::Refused("OOM".into()))));
     let escrowed = replica.escrow(attempt(), connection(), entry(1, 1).generation, b"sealed").await;
     assert!(escrowed.is_err());
+    assert_eq!(replica.writable().await, Err(Away(Why::Refused("OOM".into()))));
     assert_eq!(replica.health().refused, Some(Why::Refused("OOM".into())));
     assert_eq!(replica.state(), State::Connected);
     assert_eq!(replica.witness(connection()).await, Ok(None), "what needs no memory works");
+    let _: String = server.run(cmd("CONFIG").arg("SET").arg("maxmemory").arg("100mb")).await;
+    assert_eq!(replica.writable().await, Ok(()), "what was refused once is not refused for ever");
 }
 
 #[tokio::test]

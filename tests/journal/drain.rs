@@ -138,6 +138,29 @@ async fn what_does_not_descend_from_the_grant_is_kept() {
 }
 
 #[tokio::test]
+async fn what_the_grant_has_passed_over_is_an_orphan() {
+    let store = connected().await;
+    assert_eq!(drain(&store, &receipt(1), at(9)).await, Drained::Adopted(Generation(2)));
+    let rival = Receipt { burn: burn(9, 1), ..receipt(1) };
+    assert_eq!(drain(&store, &rival, at(9)).await, Drained::Orphan, "a generation never comes back");
+    store.revoke(tenant().uid, connection().uid, at(9)).await.unwrap();
+    assert_eq!(drain(&store, &receipt(2), at(9)).await, Drained::Orphan, "revoked");
+}
+
+#[tokio::test]
+async fn what_is_lacking_again_is_pending_again() {
+    let folder = directory();
+    let journal = open(folder.path()).await;
+    keep(&journal, [1, 2]).await;
+    assert_eq!(journal.drain(&connected().await).await.settled, 2);
+    journal.mark_pending(&receipt(2));
+    journal.mark_pending(&receipt(3)); // not its own
+    assert_eq!(numbers(&journal.pending()), [2]);
+    journal.mark_settled(attempt(2));
+    assert_eq!(journal.pending(), []);
+}
+
+#[tokio::test]
 async fn a_quarantined_grant_keeps_it_pending() {
     let store = burnt().await;
     store.quarantine(tenant().uid, connection().uid, None, at(2)).await.unwrap();
