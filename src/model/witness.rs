@@ -53,12 +53,15 @@ impl Witness {
         if passable { Verdict::Raise(raised) } else { Verdict::Veto { entry: *entry } }
     }
 
-    /// What a re-authorisation at `generation` leaves; `None` where the entry already says as much. It replaces
+    /// What a re-authorisation at `generation` leaves; `None` where the entry already says as much: it is never lowered,
+    /// and the flag of a later revocation stays. It replaces
     /// a revoked entry *before* its commit, so that nobody of the new generation meets the flag, and raises any
     /// other *after* it, so that nobody of the old generation is vetoed for a promotion that did not come.
     #[must_use]
     pub fn reauthorised(entry: Option<&Self>, generation: Generation) -> Option<Self> {
-        let told = entry.is_some_and(|entry| entry.generation >= generation && !entry.revoked);
+        let told = entry.is_some_and(|entry| {
+            entry.generation > generation || (entry.generation == generation && !entry.revoked)
+        });
         (!told).then_some(Self { generation, attempt: None, revoked: false })
     }
 

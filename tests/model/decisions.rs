@@ -66,6 +66,12 @@ fn people_raise_the_witness_too() {
     assert_eq!(Witness::reauthorised(Some(&seen), Generation(4)), Some(fresh));
     let sent = Witness { attempt: Some(OTHERS.id()), ..fresh };
     assert_eq!(Witness::reauthorised(Some(&sent), Generation(4)), None, "what was cleared stays known");
+    let later = Witness { revoked: true, ..fresh };
+    assert_eq!(
+        Witness::reauthorised(Some(&later), Generation(3)),
+        None,
+        "nor is it lowered for an older pair"
+    );
 }
 
 #[test]
