@@ -75,13 +75,12 @@ impl Refresher {
         };
         self.reach("settled").await;
         match settlement {
-            None | Some(Settlement::Settled(_)) => self.keep(ticket, subject, generation, issued),
-            Some(Settlement::Ignored | Settlement::Orphan) => {}
+            None | Some(Settlement::Settled(_)) => Ok(self.keep(ticket, subject, generation, issued)),
+            Some(Settlement::Ignored | Settlement::Orphan) => Ok(Landing::Done),
             Some(Settlement::Kept | Settlement::Unknown | Settlement::Waits) => {
-                return Err(Refusal::new(Reason::Quarantined));
+                Err(Refusal::new(Reason::Quarantined))
             }
         }
-        Ok(Landing::Done)
     }
 
     /// Until the database has it, or will not take it. Only the end of the process stops it, where another medium
@@ -143,10 +142,18 @@ impl Refresher {
         }
     }
 
-    fn keep(&self, ticket: crate::cache::Ticket, subject: &Subject, generation: Generation, issued: &Issued) {
+    /// The cache may not take it, where anything was told of the connection meanwhile; whoever waits for it has it all
+    /// the same.
+    fn keep(
+        &self,
+        ticket: crate::cache::Ticket,
+        subject: &Subject,
+        generation: Generation,
+        issued: &Issued,
+    ) -> Landing {
         let Some(token) = issued.access_token.clone() else {
             // What is in memory belongs to the generation before.
-            return self.cache.remove(&subject.connection.name.to_string());
+            return self.moved_on(&subject.connection.name);
         };
         let ends = issued.refresh_token.is_none() && subject.rotates();
         let state = if ends { State::ReauthRequired { attempt: None } } else { State::Idle };
@@ -158,8 +165,9 @@ impl Refresher {
             self.setbacks.note(Destination::of(subject), &pause, now);
         }
         let facts = (token, issued.token_type.clone(), issued.scopes.clone());
-        let entry = Entry::new(Arc::new(subject.clone()), generation, life, state, facts);
-        self.cache.put(ticket, &Arc::new(entry));
+        let entry = Arc::new(Entry::new(Arc::new(subject.clone()), generation, life, state, facts));
+        self.cache.put(ticket, &entry);
         tracing::info!(connection = %subject.connection.name, %generation, "refresh.settled");
+        Landing::Brought(entry)
     }
 }

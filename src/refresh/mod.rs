@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, Entry},
     clock::Clock,
     config,
     error::{Reason, Refusal},
@@ -103,6 +103,8 @@ impl Destination {
 enum Landing {
     /// There is a newer token, or there was one already.
     Done,
+    /// This is the newer token: durable, though the database may have it last of all.
+    Brought(Arc<Entry>),
     /// An early renewal that found no room: whoever needs the token now starts again.
     Skipped,
     /// No token.

@@ -104,7 +104,8 @@ impl Refresher {
         let landed = async {
             loop {
                 match self.renew(subject, why)?.result().await {
-                    Some(Landing::Done) => return Ok(()),
+                    Some(Landing::Done) => return Ok(None),
+                    Some(Landing::Brought(entry)) => return Ok(Some(entry)),
                     Some(Landing::Skipped) => {}
                     Some(Landing::Refused(refusal)) => return Err(refusal),
                     // The task panicked. Whatever it burnt is dispatched: the sweeper will raise doubt.
@@ -112,11 +113,15 @@ impl Refresher {
                 }
             }
         };
-        tokio::time::timeout(self.settings.caller_wait, landed)
+        let brought = tokio::time::timeout(self.settings.caller_wait, landed)
             .await
             .unwrap_or_else(|_| Err(in_progress()))?;
         self.reach("woken").await;
-        self.after(subject, why.generation, in_progress).await
+        match (self.after(subject, why.generation, in_progress).await, brought) {
+            // Another medium has it, the database not yet.
+            (Err(early), Some(entry)) if early.reason == Reason::RefreshInProgress => Ok(entry),
+            (after, _) => after,
+        }
     }
 
     /// The token after this generation, where it has come; else why it has not, as far as the state tells.

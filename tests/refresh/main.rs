@@ -58,6 +58,25 @@ async fn no_token_is_seen_before_it_is_durable() {
     assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 2), 1));
 }
 
+/// The journal has the answer, the database not yet, and the cache refuses it: something is told of the connection all
+/// the time. Its callers have waited for it.
+#[tokio::test]
+async fn an_answer_at_hand_is_served_before_it_is_committed() {
+    let mut world = World::with_journal().await;
+    world.sabotage("NEW.generation > OLD.generation", "ABORT, 'broken'").await;
+    let (first, second) = (world.caller("one"), world.caller("one"));
+    let callers = tokio::spawn(async move { [first.await.unwrap(), second.await.unwrap()] });
+    while !callers.is_finished() {
+        world.cache.remove("tenants/acme/connections/one");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(soon(callers).await.unwrap(), [Ok(Generation(2)), Ok(Generation(2))]);
+    assert_eq!(world.row("one").await, ("dispatched".to_owned(), 1));
+    world.heal().await;
+    assert!(soon(world.refresher.offer_everything(None)).await);
+    assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 2), 1));
+}
+
 #[tokio::test]
 async fn a_caller_that_leaves_costs_nothing() {
     let mut world = World::new(|_| {}).await;

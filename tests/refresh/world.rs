@@ -12,6 +12,7 @@ use token_broker::{
     config,
     error::Refusal,
     failpoint::Failpoints,
+    journal::Journal,
     model::{
         Connection, ConnectionName, ConnectionUid, Generation, GrantType, Meta, OauthClient, OauthClientUid,
         SecretVersion, Tenant, TenantUid, Timestamp,
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub(crate) simulator: Simulator,
     pub(crate) app: ClientCredentials,
     pub(crate) refresher: Arc<Refresher>,
+    pub(crate) cache: Arc<Cache>,
     /// The database past the broker.
     console: SqliteConnection,
     _folder: TempDir,
@@ -43,6 +45,15 @@ pub(crate) struct World {
 impl World {
     /// Two connections, `one` and `two`, of one OAuth client: refresh tokens alone, nothing to serve.
     pub(crate) async fn new(change: impl FnOnce(&mut config::Refresh)) -> Self {
+        Self::with(change, false).await
+    }
+
+    /// The same with a journal beside the database.
+    pub(crate) async fn with_journal() -> Self {
+        Self::with(|_| {}, true).await
+    }
+
+    async fn with(change: impl FnOnce(&mut config::Refresh), second_medium: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broker.db");
         let sqlite = Sqlite::open(&path).await.unwrap();
@@ -59,8 +70,12 @@ impl World {
             ..Default::default()
         };
         change(&mut settings);
-        let refresher = refresher(sqlite, &simulator, &app, settings).await;
-        let world = Self { simulator, app, refresher, console: console.unwrap(), _folder: folder };
+        let journal = config::Journal { path: folder.path().join("journal"), ..config::Journal::default() };
+        let (journal, _) = Journal::open(&journal, "test", Clock::System).await.unwrap();
+        let fleet = Fleet { journal: second_medium.then_some(journal), ..Fleet::default() };
+        let cache = Arc::new(Cache::default());
+        let refresher = refresher(sqlite, &simulator, &app, settings, fleet, cache.clone()).await;
+        let world = Self { simulator, app, refresher, cache, console: console.unwrap(), _folder: folder };
         for name in ["one", "two"] {
             let pair = world.simulator.grant(SANDBOX, &world.app.client_id, 7, 42);
             let import = Import { refresh_token: SecretString::from(pair.refresh_token), access: None };
@@ -139,6 +154,8 @@ async fn refresher(
     simulator: &Simulator,
     app: &ClientCredentials,
     settings: config::Refresh,
+    fleet: Fleet,
+    cache: Arc<Cache>,
 ) -> Arc<Refresher> {
     let meta = Meta { revision: 1, created_at: Timestamp::default(), updated_at: Timestamp::default() };
     let tenant = Tenant {
@@ -182,12 +199,12 @@ async fn refresher(
         directory: Directory::new(store.clone(), [profile(simulator)]),
         keyring: Arc::new(Keyring::new(KeyEncryptionKeys::generate(), store.clone(), "test".to_owned())),
         egress: Egress::new(egress).unwrap(),
-        cache: Arc::new(Cache::default()),
+        cache,
         clock: Clock::System,
         settings,
         breaker: config::Breaker::default(),
         replica: "test".to_owned(),
-        fleet: Fleet::default(),
+        fleet,
         failpoints: Failpoints::default(),
     });
     let secret = SecretString::from(app.client_secret.clone());
