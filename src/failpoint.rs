@@ -4,8 +4,8 @@
 /// The points in the order in which a refresh passes them.
 pub const POINTS: [&str; 14] = [
     "started",
-    "admitted",
     "permitted",
+    "admitted",
     "ready",
     "connected",
     "before_burn",

@@ -2,7 +2,9 @@
 //! backoff. The token belongs to the OAuth client and is shared by the connections that are allowed to; asking
 //! for one is also the call by which a client secret proves itself without burning anything.
 
-use super::{Landing, Refresher, Subject, Why, standing::Pass};
+use std::future::pending;
+
+use super::{Landing, Refresher, Subject, Why, permits::Permitted, standing::Pass};
 use crate::{
     error::{Reason, Refusal},
     model::{ConnectionName, Generation},
@@ -19,7 +21,9 @@ impl Refresher {
         }
         let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
         let mut pass = self.standings.admit(subject.client.uid, secret).await?;
-        let Some(_permit) = self.permit(&subject, why.urgency()).await? else { return Ok(Landing::Skipped) };
+        let Permitted::Yes(_permit) = self.permit(&subject, why.urgency(), pending()).await? else {
+            return Ok(Landing::Skipped);
+        };
         let held =
             self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
         if subject.connection.generation_floor.0 + held.0 > why.generation.0 {

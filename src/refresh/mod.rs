@@ -137,15 +137,14 @@ impl Refresher {
     async fn refresh(self: &Arc<Self>, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
-        let (due, _lease) = match self.turn(&subject, why).await? {
-            Turn::Ours(due, lease) => (due, lease), // nothing is sent in vain, not even the secret's proof
+        let (due, _turn) = match self.turn(&subject, why).await? {
+            Turn::Ours(due, permit, lease) => (due, (permit, lease)), // nothing is sent in vain, not even the secret's proof
             Turn::MovedOn => return Ok(self.moved_on(&name)),
             Turn::Elsewhere => return Ok(Landing::Skipped),
         };
+        self.reach("permitted").await;
         let mut pass = self.admit(&subject).await?; // the client secret is proven, or this refresh is its trial
         self.reach("admitted").await;
-        let Some(_permit) = self.permit(&subject, why.urgency()).await? else { return Ok(Landing::Skipped) };
-        self.reach("permitted").await;
         let ready = self.ready(&subject, &due, &mut pass).await?; // keys, media, connection, TLS: a failure costs nothing
         self.reach("connected").await;
         self.refuse_while_draining()?;

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -95,19 +96,36 @@ pub(super) struct FleetPermit {
     _permit: Permit,
 }
 
+/// What came of asking for a permit.
+#[derive(Debug)]
+pub(super) enum Permitted {
+    Yes(FleetPermit),
+    /// It is not urgent, and there is no room.
+    No,
+    /// There was no room before the other event.
+    Told,
+}
+
 impl Refresher {
-    /// Waits for its turn, here and in the fleet; `None` where it is not urgent and there is no room.
+    /// Waits for its turn, here and in the fleet, until it is `told` of something.
     pub(super) async fn permit(
         &self,
         subject: &Subject,
         urgency: Urgency,
-    ) -> Result<Option<FleetPermit>, Refusal> {
+        told: impl Future<Output = ()>,
+    ) -> Result<Permitted, Refusal> {
         if urgency == Urgency::Early && !self.ramp.lets_through() {
-            return Ok(None);
+            return Ok(Permitted::No);
         }
-        let Some(permit) = self.permits.acquire(subject, urgency).await else { return Ok(None) };
+        let mut told = pin!(told);
+        let acquired = tokio::select! {
+            biased;
+            () = &mut told => return Ok(Permitted::Told),
+            acquired = self.permits.acquire(subject, urgency) => acquired,
+        };
+        let Some(permit) = acquired else { return Ok(Permitted::No) };
         let Some(redis) = &self.fleet.redis else {
-            return Ok(Some(FleetPermit { _slot: None, _permit: permit }));
+            return Ok(Permitted::Yes(FleetPermit { _slot: None, _permit: permit }));
         };
         let (client, limit) = (subject.client.uid, self.settings.in_flight_per_client_fleet);
         loop {
@@ -115,15 +133,18 @@ impl Refresher {
             let slot = match redis.slot(client, limit, self.settings.holder_lost_after).await {
                 SlotOutcome::Held(slot) => Some(slot),
                 SlotOutcome::Away(_) => None, // the replica's own caps must do
-                SlotOutcome::Full if urgency == Urgency::Early => return Ok(None),
+                SlotOutcome::Full if urgency == Urgency::Early => return Ok(Permitted::No),
                 SlotOutcome::Full => {
-                    let waited = tokio::time::timeout(self.settings.look_again, listening.told());
-                    let _ = self.draining.run_until_cancelled(waited).await;
-                    self.refuse_while_draining()?;
+                    tokio::select! {
+                        biased;
+                        () = &mut told => return Ok(Permitted::Told),
+                        () = self.draining.cancelled() => self.refuse_while_draining()?,
+                        _ = tokio::time::timeout(self.settings.look_again, listening.told()) => {}
+                    }
                     continue;
                 }
             };
-            return Ok(Some(FleetPermit { _slot: slot, _permit: permit }));
+            return Ok(Permitted::Yes(FleetPermit { _slot: slot, _permit: permit }));
         }
     }
 }

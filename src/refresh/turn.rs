@@ -1,8 +1,12 @@
-//! One replica at a time: the lease, and waiting for whoever has it. Advice only: the burn decides.
+//! One replica at a time: the permit and the lease, and waiting for whoever has it. Advice only: the burn decides.
 
 use std::time::Duration;
 
-use super::{Landing, Refresher, Subject, Urgency, Why, spend::Look};
+use super::{
+    Landing, Refresher, Subject, Urgency, Why,
+    permits::{FleetPermit, Permitted},
+    spend::Look,
+};
 use crate::{
     coordination::{Lease, LeaseOutcome, State},
     error::{Reason, Refusal},
@@ -12,25 +16,33 @@ use crate::{
 /// Whose turn it is with a connection.
 pub(super) enum Turn {
     /// Ours, and what there is to refresh; without a lease where there is no Redis to say so.
-    Ours(Box<GrantFacts>, Option<Lease>),
+    Ours(Box<GrantFacts>, FleetPermit, Option<Lease>),
     /// The next generation has come meanwhile.
     MovedOn,
-    /// Another replica is at it, and nobody waits for it here.
+    /// Another replica is at it or there is no room, and nobody waits for it here.
     Elsewhere,
 }
 
 impl Refresher {
-    /// Asks for this replica's turn, and waits while another has it.
+    /// Asks for this replica's turn: a permit first, then the lease. Whoever must wait for a permit keeps no other replica
+    /// from a connection, and whoever waits for another replica holds no permit.
     pub(super) async fn turn(&self, subject: &Subject, why: Why) -> Result<Turn, Refusal> {
         let uid = subject.connection.uid.0;
         loop {
-            let listening = self.wakes.listen(uid);
+            let mut listening = self.wakes.listen(uid);
             match self.look(subject, why).await? {
                 Look::MovedOn => return Ok(Turn::MovedOn),
-                Look::Due(due) => match self.lease(uid).await {
-                    None => {}
-                    Some(lease) => return Ok(Turn::Ours(Box::new(due), lease)),
-                },
+                Look::Due(due) => {
+                    let permit = match self.permit(subject, why.urgency(), listening.heard()).await? {
+                        Permitted::Yes(permit) => permit,
+                        Permitted::No => return Ok(Turn::Elsewhere),
+                        Permitted::Told => continue, // perhaps another replica has brought it
+                    };
+                    match self.lease(uid).await {
+                        None => {} // the permit is given back
+                        Some(lease) => return Ok(Turn::Ours(Box::new(due), permit, lease)),
+                    }
+                }
                 // Alone there is nobody to wait for: its holder crashed, and the sweeper will raise doubt.
                 Look::UnderWay if self.fleet.is_alone() => {
                     return Err(Refusal::retry(Reason::RefreshInProgress, self.settings.refusal_pause));

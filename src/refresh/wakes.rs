@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,13 +18,13 @@ pub(super) struct Wakes(Mutex<HashMap<Uuid, Arc<Notify>>>);
 pub(super) struct Listening<'a> {
     wakes: &'a Wakes,
     subject: Uuid,
-    told: Option<OwnedNotified>,
+    told: Option<Pin<Box<OwnedNotified>>>,
 }
 
 impl Wakes {
     pub(super) fn listen(&self, subject: Uuid) -> Listening<'_> {
         let told = self.waiting().entry(subject).or_default().clone().notified_owned();
-        Listening { wakes: self, subject, told: Some(told) }
+        Listening { wakes: self, subject, told: Some(Box::pin(told)) }
     }
 
     /// Wakes whoever waits for this.
@@ -46,8 +47,14 @@ impl Wakes {
 impl Listening<'_> {
     /// Waits to be told.
     pub(super) async fn told(mut self) {
-        if let Some(told) = self.told.take() {
+        self.heard().await;
+    }
+
+    /// The same for whoever goes on listening: who was told once is told.
+    pub(super) async fn heard(&mut self) {
+        if let Some(told) = &mut self.told {
             told.await;
+            self.told = None;
         }
     }
 }
@@ -72,8 +79,9 @@ mod tests {
     #[test]
     fn what_is_told_before_the_wait_is_not_missed() {
         let (wakes, one, two) = (Wakes::default(), Uuid::from_u128(1), Uuid::from_u128(2));
-        let (first, second, other) = (wakes.listen(one), wakes.listen(one), wakes.listen(two));
+        let (mut first, second, other) = (wakes.listen(one), wakes.listen(one), wakes.listen(two));
         wakes.wake(one);
+        assert!(first.heard().now_or_never().is_some() && first.heard().now_or_never().is_some());
         assert!(first.told().now_or_never().is_some() && second.told().now_or_never().is_some());
         assert!(wakes.listen(one).told().now_or_never().is_none(), "that was before");
         wakes.wake_all();

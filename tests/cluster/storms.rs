@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use procore_simulator::{Environment, Hold, Outcome, RefusalKind};
 use redis::cmd;
 
-use crate::harness::{Fleet, Launch, Setup, guarded, table, until};
+use crate::harness::{Fleet, GUARD, Launch, Setup, guarded, table, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_callers_of_replicas_of_one_name() {
@@ -151,6 +151,44 @@ async fn everything_is_due_at_once() {
     table(
         "F27: everything is due at once, 6 in flight in the fleet",
         ["due", "at the provider at once", "callers answered", "presentations", "attempts by replica"],
+        [row],
+    );
+}
+
+/// Far more is due than a replica may do at once. What it cannot do yet another does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_for_whoever_can_use_it() {
+    const DUE: usize = 24;
+    const IN_FLIGHT: usize = 4;
+    let setup = Setup {
+        replicas: 2,
+        change: |config| {
+            config.refresh.in_flight_per_client = 4;
+            // The provider is held for as long as it takes.
+            config.refresh.total_timeout = GUARD;
+            config.refresh.holder_lost_after = 2 * GUARD;
+        },
+        ..Setup::default()
+    };
+    let fleet = Fleet::start(setup).await;
+    let app = fleet.proven_app().await;
+    let known = fleet.connections(&fleet.caller(0).await, &app, "due", DUE).await;
+    fleet.simulator.hold_token_requests(Hold::BeforeProcessing);
+    let first = fleet.insist(&[fleet.caller(0).await], &known);
+    until("one replica does what it may", async || fleet.presented(&known) == IN_FLIGHT).await;
+    let leases: Vec<String> = fleet.redis.as_ref().unwrap().run(cmd("KEYS").arg("*:lease:*")).await;
+    assert!(leases.len() <= IN_FLIGHT, "{} connections are kept from the other replica", leases.len());
+    let second = fleet.insist(&[fleet.caller(1).await], &known);
+    until("the other does as much", async || fleet.presented(&known) == 2 * IN_FLIGHT).await;
+    fleet.simulator.release();
+    let answered = first.all_served().await + second.all_served().await;
+    let presented = fleet.presented(&known);
+    assert_eq!(presented, DUE);
+    fleet.finish().await.lossless();
+    let row = [DUE, IN_FLIGHT, leases.len(), answered, presented].map(|count| count.to_string());
+    table(
+        "F27: more is due than may be in flight, 2 replicas",
+        ["due", "cap per replica", "leases of one", "callers answered", "presentations"],
         [row],
     );
 }
