@@ -16,6 +16,9 @@ const CONNECTIONS: usize = 24;
 /// Life of an access token, in seconds: everything is always about to be due.
 const LIFE: u64 = 4;
 
+/// A quarantine that lasts longer needs a person.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A fleet under load.
 pub struct Episode<'a> {
     pub(super) fleet: Fleet,
@@ -29,7 +32,7 @@ pub struct Episode<'a> {
 
 impl<'a> Episode<'a> {
     /// From the start of a fleet to the checker's word.
-    pub async fn play(plan: &Plan, end: Instant, tally: &'a mut Tally) {
+    pub async fn play(plan: &Plan, end: Option<Instant>, tally: &'a mut Tally) {
         let setup = Setup {
             replicas: REPLICAS,
             own_postgres: Some(""),
@@ -47,7 +50,8 @@ impl<'a> Episode<'a> {
         let (blows, told) = (Vec::new(), HashSet::new());
         let mut episode = Self { fleet, load, app, tally, blows, told };
         for blow in &plan.blows {
-            if Instant::now() > end && !episode.blows.is_empty() {
+            let over = end.is_some_and(|end| Instant::now() > end);
+            if over && !episode.blows.is_empty() {
                 break;
             }
             episode.strike(blow).await;
@@ -102,6 +106,29 @@ impl<'a> Episode<'a> {
             settled().await > before + 2 || self.fleet.losses().await.len() > CONNECTIONS / 2
         })
         .await;
+        self.reminded().await;
+        // What was quarantined may be in a journal: it is looked for within a second or two.
+        let patience = Instant::now() + PATIENCE;
+        until("quarantines end", async || {
+            Instant::now() > patience
+                || !self.fleet.rows().await.grants.values().any(|grant| grant.state == "quarantined")
+        })
+        .await;
+    }
+
+    /// A database that forgot knows again what is known of it elsewhere, as far as no person is needed. What comes next may
+    /// take the witness: nothing can help a database that has both forgotten (`docs/refresh.md`).
+    async fn reminded(&self) {
+        let Some(before) = &self.fleet.remembered else { return };
+        until("the database is reminded", async || {
+            let rows = self.fleet.rows().await;
+            rows.grants.iter().all(|(name, grant)| {
+                let known = before.grants.get(name).map_or(0, |before| before.generation);
+                grant.generation >= known
+                    || ["reauth_required", "quarantined"].contains(&grant.state.as_str())
+            })
+        })
+        .await;
     }
 
     /// Counts what only a person can help, with the blow that it was begun under, and authorises it anew.
@@ -113,11 +140,12 @@ impl<'a> Episode<'a> {
                     self.blows.iter().rev().find(|(began, _)| *began <= loss.at).or(self.blows.first());
                 let label = under.map_or("before all", |(_, label)| label);
                 let count = self.tally.by_fault.entry(label.to_owned()).or_default();
-                match loss.why {
-                    Some(why) => *count.lost.entry(why).or_default() += 1,
-                    None => {
-                        self.tally.violations.push(format!("lost without an explanation: {}", loss.name));
-                    }
+                if let Some(why) = loss.why {
+                    *count.lost.entry(why).or_default() += 1;
+                } else {
+                    let found = format!("lost without an explanation: {}: {}", loss.name, loss.evidence);
+                    println!("  VIOLATION {found}");
+                    self.tally.violations.push(found);
                 }
                 lost += 1;
             }

@@ -22,10 +22,11 @@ async fn everything_at_random() {
     let minutes: f64 = setting("CHAOS_MINUTES", 1.0);
     let seed: u64 = setting("CHAOS_SEED", 1);
     let first: u64 = setting("CHAOS_EPISODE", 0);
-    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    // No time at all: one episode to its end.
+    let end = (minutes > 0.0).then(|| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
     let mut tally = Tally::default();
     let mut number = first;
-    while number == first || Instant::now() < end {
+    while number == first || end.is_some_and(|end| Instant::now() < end) {
         let plan = Plan::of(seed, number);
         println!("\nseed {seed}, episode {number}: {plan}");
         Episode::play(&plan, end, &mut tally).await;

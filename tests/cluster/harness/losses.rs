@@ -11,6 +11,8 @@ pub struct Loss {
     pub at: i64,
     /// Why, if there is a reason.
     pub why: Option<String>,
+    /// What is known of it.
+    pub evidence: String,
 }
 
 impl Fleet {
@@ -39,7 +41,11 @@ impl Fleet {
                 forgetful: self.remembered.is_some(),
             };
             let at = case.about().map_or(0, |about| about.dispatched_at);
-            losses.push(Loss { name: known.name.clone(), at, why: case.explanation() });
+            let newest: Vec<_> = grant.attempts.iter().rev().take(3).collect();
+            let seen: Vec<_> = seen.iter().rev().take(3).collect();
+            let evidence =
+                format!("{} {:?} {newest:?} {seen:?} {:?}", grant.state, grant.attempt, self.mishaps);
+            losses.push(Loss { name: known.name.clone(), at, why: case.explanation(), evidence });
         }
         losses
     }
