@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use token_broker::{cli, lifecycle};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = cli::parse();

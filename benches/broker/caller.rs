@@ -11,7 +11,7 @@ use tonic::{Request, Status, client::Grpc, codegen::http::uri::PathAndQuery, tra
 
 use crate::{
     codec::Encoded,
-    house::{CONNECTION, CONSUMER},
+    furnish::{CONNECTION, CONSUMER},
 };
 
 pub(crate) const GET_ACCESS_TOKEN: &str = "/tokenbroker.v1.TokenService/GetAccessToken";
@@ -26,7 +26,12 @@ pub(crate) async fn connect(server: SocketAddr) -> anyhow::Result<Channel> {
 
 /// One reply, as it came.
 pub(crate) async fn reply(channel: Channel) -> Result<Bytes, Status> {
-    let mut request = Request::new(Bytes::from(message()));
+    ask(channel, CONNECTION).await
+}
+
+/// One reply about some connection.
+pub(crate) async fn ask(channel: Channel, connection: &str) -> Result<Bytes, Status> {
+    let mut request = Request::new(Bytes::from(message(connection)));
     request.metadata_mut().insert("authorization", bearer().parse().expect("ASCII"));
     let mut client = Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -42,7 +47,7 @@ pub(crate) enum Amount {
 
 /// Puts load on a server, and returns its calls per second.
 pub(crate) async fn load(server: SocketAddr, amount: &Amount, place: &Path) -> anyhow::Result<f64> {
-    let message = message();
+    let message = message(CONNECTION);
     let length = u32::try_from(message.len())?.to_be_bytes();
     let body = place.join("body");
     std::fs::write(&body, [&[0], &length[..], &message].concat())?;
@@ -66,8 +71,8 @@ pub(crate) async fn load(server: SocketAddr, amount: &Amount, place: &Path) -> a
     Ok(rate.and_then(|rate| rate.strip_suffix(" req/s")).context("no rate")?.parse()?)
 }
 
-fn message() -> Vec<u8> {
-    GetAccessTokenRequest { name: CONNECTION.to_owned(), ..Default::default() }.encode_to_vec()
+fn message(connection: &str) -> Vec<u8> {
+    GetAccessTokenRequest { name: connection.to_owned(), ..Default::default() }.encode_to_vec()
 }
 
 fn bearer() -> String {

@@ -1,4 +1,4 @@
-//! Servers as processes of their own, on a processor of their own.
+//! Servers as processes of their own, on processors that `main` names.
 
 use std::{
     net::SocketAddr,
@@ -9,15 +9,13 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
 };
 
-use crate::caller;
-
-/// Where servers run.
-const PROCESSOR: &str = "0";
+use crate::{SERVERS_RUN_ON, caller};
 
 /// A running server.
 pub(crate) struct Server {
@@ -32,7 +30,7 @@ impl Server {
         let _ = std::fs::remove_file(address_file);
         let said = address_file.with_extension("stderr");
         let mut process = Command::new("taskset")
-            .args(["-c", PROCESSOR])
+            .args(["-c", SERVERS_RUN_ON])
             .args(under)
             .args(program)
             .stdin(Stdio::null())
@@ -60,11 +58,20 @@ impl Server {
         caller::reply(channel).await.with_context(|| self.said())
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(self.id()?, signal)?)
+    }
+
+    /// Its process id: what it was started under has made room for it.
+    pub(crate) fn id(&self) -> anyhow::Result<Pid> {
+        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
+        id.and_then(Pid::from_raw).context("the server is gone")
+    }
+
     /// Stops it, and returns what it said on its standard error.
     pub(crate) async fn stop(mut self) -> anyhow::Result<String> {
-        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        let id = id.and_then(rustix::process::Pid::from_raw).context("the server is gone")?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let status = self.process.wait().await?;
         let said = self.said();
         ensure!(status.success(), "{status}: {said}");

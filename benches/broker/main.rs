@@ -8,6 +8,7 @@ mod bare;
 mod caller;
 mod child;
 mod codec;
+mod furnish;
 mod herd;
 mod house;
 mod instructions;
@@ -23,6 +24,9 @@ use std::{
 use anyhow::Context as _;
 use bytes::Bytes;
 use token_broker::{config::Log, telemetry};
+
+/// The processor that servers have for themselves.
+const SERVERS_RUN_ON: &str = "0";
 
 const USAGE: &str = "usage: [throughput | instructions | herd]…";
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, FromRedisValue, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, RedisResult};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -71,10 +71,12 @@ impl Link {
         T::from_redis_value(value).map_err(|_| Away(Why::Unreadable))
     }
 
-    async fn with(
-        &self,
-        ask: impl AsyncFnOnce(&mut Connection) -> RedisResult<Value>,
-    ) -> Result<Value, Away> {
+    /// Sends commands one behind the other, and does not wait in between. They have one response time-out.
+    pub(super) async fn call_all(&self, commands: &[Cmd]) -> Result<(), Away> {
+        self.with(async |connection| connection.send_all(commands).await).await
+    }
+
+    async fn with<T>(&self, ask: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, Away> {
         let (serial, connection) = {
             let status = self.0.status.borrow();
             if let State::Away { why, .. } = &status.state {

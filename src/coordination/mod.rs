@@ -33,7 +33,7 @@ pub use lease::{Lease, LeaseOutcome};
 pub use signal::{Message, Signal};
 pub use slots::{Slot, SlotOutcome};
 
-use self::{keys::Keys, link::Link, signals::Announcer};
+use self::{keys::Keys, link::Link, signals::Announcer, slots::Spare};
 use crate::{clock::Clock, config};
 
 /// Redis, from one replica. Clones share one connection; the last one to go ends it.
@@ -49,6 +49,7 @@ struct Inner {
     /// For witness and escrow: WAIT holds up everything behind it on its connection.
     records: Link,
     announcer: Announcer,
+    spare: Spare,
     signals: broadcast::Sender<Signal>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -94,8 +95,20 @@ impl Coordination {
             announcer.sender(),
             signals.clone(),
         )));
+        let spare = Spare::default();
+        tasks.push(spawn(spare.clone().clear()));
         let settings = settings.clone();
-        Self(Arc::new(Inner { settings, clock, keys, link, records, announcer, signals, _tasks: tasks }))
+        Self(Arc::new(Inner {
+            settings,
+            clock,
+            keys,
+            link,
+            records,
+            announcer,
+            spare,
+            signals,
+            _tasks: tasks,
+        }))
     }
 
     /// Whether Redis answers.

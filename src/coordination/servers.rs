@@ -40,6 +40,27 @@ impl Connection {
         }
     }
 
+    /// Sends commands one behind the other, in one go where they go to one server. The first error counts.
+    pub(super) async fn send_all(&mut self, commands: &[Cmd]) -> RedisResult<()> {
+        match self {
+            Self::Single(connection) => {
+                let mut pipe = redis::pipe();
+                pipe.ignore_errors(); // an error of one is that one's, not the connection's
+                for command in commands {
+                    pipe.add_command(command.clone());
+                }
+                let answers: Vec<RedisResult<Value>> = pipe.query_async(connection).await?;
+                answers.into_iter().try_for_each(|answer| answer.map(drop))
+            }
+            Self::Cluster(connection) => {
+                for command in commands {
+                    command.query_async::<Value>(connection).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Proves that a server is alive: one that is stopped still accepts connections. Of a cluster, any.
     pub(super) async fn ping(&mut self) -> RedisResult<Value> {
         match self {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use redis::cmd;
+use redis::{Cmd, cmd};
 use tokio::{
     sync::{broadcast, mpsc},
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
@@ -22,6 +22,8 @@ use crate::config;
 
 /// Signals that wait to be sent, and that a receiver may lag behind.
 pub(super) const BACKLOG: usize = 1024;
+/// Signals that are sent in one go.
+const TOGETHER: usize = 64;
 /// How often a replica sends something to itself.
 const BEAT: Duration = Duration::from_secs(2);
 /// Beats that did not come back after which the subscription counts as broken.
@@ -61,12 +63,16 @@ pub(super) fn announcer(link: Link, channel: String) -> (Announcer, impl Future<
                 let told = publish(&link, &channel, sender, Message::Signal(Signal::Lapsed)).await;
                 owed.fetch_or(told.is_err(), Ordering::Relaxed);
             }
-            let next = tokio::select! {
-                next = waiting.recv() => next,
+            let mut next = Vec::new();
+            let queued = tokio::select! {
+                queued = waiting.recv_many(&mut next, TOGETHER) => queued,
                 () = sleep(BEAT), if owed.load(Ordering::Relaxed) => continue,
             };
-            let Some(signal) = next else { return };
-            let told = publish(&link, &channel, sender, Message::Signal(signal)).await;
+            if queued == 0 {
+                return;
+            }
+            let tell = |signal| publishing(&channel, sender, Message::Signal(signal));
+            let told = link.call_all(&next.into_iter().map(tell).collect::<Vec<_>>()).await;
             owed.fetch_or(told.is_err(), Ordering::Relaxed);
         }
     };
@@ -74,7 +80,13 @@ pub(super) fn announcer(link: Link, channel: String) -> (Announcer, impl Future<
 }
 
 async fn publish(link: &Link, channel: &str, sender: Uuid, message: Message) -> Result<(), Away> {
-    link.call::<i64>(cmd("PUBLISH").arg(channel).arg(message.encode(sender))).await.map(drop)
+    link.call::<i64>(&publishing(channel, sender, message)).await.map(drop)
+}
+
+fn publishing(channel: &str, sender: Uuid, message: Message) -> Cmd {
+    let mut publish = cmd("PUBLISH");
+    publish.arg(channel).arg(message.encode(sender));
+    publish
 }
 
 /// Hands on what the others say; for ever.

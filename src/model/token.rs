@@ -64,3 +64,15 @@ pub enum Successor {
     /// None came although the provider rotates: the grant ends with this access token.
     Missing,
 }
+
+impl Successor {
+    /// As stores call it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Rotated(_) => "rotated",
+            Self::Unchanged => "unchanged",
+            Self::Missing => "missing",
+        }
+    }
+}

@@ -53,7 +53,7 @@ impl Refresher {
     }
 
     async fn ask_for_lease(&self, subject: &Subject, pass: &mut Pass) -> Result<Classified, Refusal> {
-        let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        let secret = self.vault.client_secret(subject).await?;
         let connected = self.connect(subject, pass).await?;
         let request = TokenRequest::client_credentials(&subject.profile, &subject.credentials(secret));
         let body_deadline = self.clock.since_boot() + self.settings.body_deadline;

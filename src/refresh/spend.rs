@@ -154,7 +154,7 @@ impl Refresher {
         pass: &mut Pass,
     ) -> Result<Ready, Refusal> {
         let sealer = self.vault.sealer(&subject.key_scope()).await?;
-        let (_, secret) = self.vault.client_secret(&subject.client).await?;
+        let secret = self.vault.client_secret(subject).await?;
         self.copies_ready().await?;
         self.reach("ready").await;
         let connected = self.connect(subject, pass).await?;

@@ -12,7 +12,9 @@ use crate::{
     cache::Entry,
     config,
     error::{Reason, Refusal},
-    model::{AccessToken, Generation, OauthClient, RefreshToken, Sealed, State, Successor, Tokens},
+    model::{
+        AccessToken, Generation, OauthClient, OauthClientUid, RefreshToken, Sealed, State, Successor, Tokens,
+    },
     provider::Issued,
     seal::{DataKeySet, Fingerprinter, Keyring, OpenError, Place},
     store::{KeyScope, Store},
@@ -39,13 +41,15 @@ pub struct Vault {
     keyring: Arc<Keyring>,
     store: Arc<dyn Store>,
     settings: config::Refresh,
+    /// Sealed, by client: the version that was last asked for.
+    secrets: Arc<papaya::HashMap<OauthClientUid, (u32, Sealed)>>,
 }
 
 impl Vault {
     /// A vault over a keyring.
     #[must_use]
     pub fn new(keyring: Arc<Keyring>, store: Arc<dyn Store>, settings: config::Refresh) -> Self {
-        Self { keyring, store, settings }
+        Self { keyring, store, settings, secrets: Arc::default() }
     }
 
     /// The keys of a scope; a failure is about keys, never about the grant.
@@ -112,18 +116,32 @@ impl Vault {
         Ok(keys.seal(&secret_place(client, version), secret.expose_secret().as_bytes(), &mut random()))
     }
 
-    /// The client's current secret, with its version.
-    pub async fn client_secret(&self, client: &OauthClient) -> Result<(u32, SecretString), Refusal> {
+    /// The secret of a subject's client. A version is written once: its sealed form is read once.
+    pub async fn client_secret(&self, subject: &Subject) -> Result<SecretString, Refusal> {
+        let client = &subject.client;
         let version = client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let sealed =
-            self.store.secret(client.uid, version).await?.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let keys = self.keys(&self.client_scope(client).await?).await?;
-        let plain = keys
+        let sealed = match self.secrets.pin().get(&client.uid) {
+            Some((known, sealed)) if *known == version => Some(sealed.clone()),
+            _ => None,
+        };
+        let sealed = match sealed {
+            Some(sealed) => sealed,
+            None => {
+                let sealed = self.store.secret(client.uid, version).await?;
+                let sealed = sealed.ok_or(Refusal::new(Reason::OauthClientRejected))?;
+                self.secrets.pin().insert(client.uid, (version, sealed.clone()));
+                sealed
+            }
+        };
+        let scope = match &client.name.tenant {
+            Some(tenant) if *tenant == subject.connection.name.tenant => subject.key_scope(),
+            _ => self.client_scope(client).await?,
+        };
+        let plain = self.keys(&scope).await?;
+        let plain = plain
             .open(&secret_place(client, version), &sealed)
             .map_err(|error| Refusal::because(Reason::KeyUnavailable, &error))?;
-        let secret =
-            text(&plain).ok_or_else(|| Refusal::because(Reason::KeyUnavailable, &OpenError::Malformed))?;
-        Ok((version, secret))
+        text(&plain).ok_or_else(|| Refusal::because(Reason::KeyUnavailable, &OpenError::Malformed))
     }
 
     /// A client's secrets are sealed by its tenant's keys, a shared client's by the platform's.

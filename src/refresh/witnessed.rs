@@ -53,8 +53,10 @@ impl Refresher {
         let connection = subject.connection.uid;
         loop {
             let entry = redis.witness(connection).await?;
+            // An earlier generation's entry needs no proof, a later one's cannot be helped by one.
+            let rival = entry.filter(|entry| entry.generation == spend.generation());
             let at_issue =
-                entry.and_then(|entry| entry.attempt).filter(|attempt| *attempt != spend.attempt());
+                rival.and_then(|entry| entry.attempt).filter(|attempt| *attempt != spend.attempt());
             let (earlier, mine) = match at_issue {
                 // After the entry was read: only then does its answer prove anything.
                 Some(earlier) => {

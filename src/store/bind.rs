@@ -7,7 +7,7 @@ use sqlx::{
     Database, Encode, Type,
     encode::IsNull,
     error::BoxDynError,
-    postgres::{PgTypeInfo, Postgres},
+    postgres::{PgHasArrayType, PgTypeInfo, Postgres},
     sqlite::{Sqlite, SqliteTypeInfo},
 };
 use uuid::Uuid;
@@ -72,6 +72,28 @@ binds! { Postgres, PgTypeInfo:
     OauthClientUid as Uuid: |uid| Ok(uid.0);
     ConnectionUid as Uuid: |uid| Ok(uid.0);
     AttemptId as Uuid: |uid| Ok(uid.0);
+}
+
+macro_rules! in_arrays {
+    ($($name:ty as $sql:ty;)*) => {$(
+        impl PgHasArrayType for $name {
+            fn array_type_info() -> PgTypeInfo {
+                <$sql as PgHasArrayType>::array_type_info()
+            }
+        }
+    )*};
+}
+
+in_arrays! {
+    TenantUid as Uuid;
+    ConnectionUid as Uuid;
+    AttemptId as Uuid;
+    NonceHash as Vec<u8>;
+    Fingerprint as Vec<u8>;
+    Sealed as Vec<u8>;
+    Generation as i64;
+    OauthClientName as String;
+    ConnectionName as String;
 }
 
 /// A revision; those beyond the column's range match nothing.

@@ -5,11 +5,14 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::model::{
-    AccessToken, Attempt, AttemptId, Burn, BurnFate, Closing, Connection, ConnectionName, ConnectionUid,
-    Epoch, EventKind, Fingerprint, Generation, GrantFacts, Nonce, OauthClient, OauthClientName,
-    OauthClientUid, Reauthorise, Sealed, SecretVersion, Settlement, SweepPolicy, Tenant, TenantName,
-    TenantUid, Timestamp, Tokens,
+use crate::{
+    error::Chain,
+    model::{
+        AccessToken, Attempt, AttemptId, Burn, BurnFate, Closing, Connection, ConnectionName, ConnectionUid,
+        Epoch, EventKind, Fingerprint, Generation, GrantFacts, Nonce, OauthClient, OauthClientName,
+        OauthClientUid, Reauthorise, Sealed, SecretVersion, Settlement, SweepPolicy, Tenant, TenantName,
+        TenantUid, Timestamp, Tokens,
+    },
 };
 
 mod bind;
@@ -37,6 +40,17 @@ pub enum StoreError {
         /// Which row.
         row: String,
     },
+}
+
+impl StoreError {
+    /// The same for one more of those who asked.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(error) => Self::Unavailable(Chain(&**error).to_string().into()),
+            Self::Ambiguous(error) => Self::Ambiguous(Chain(&**error).to_string().into()),
+            Self::Corrupt { table, column, row } => Self::Corrupt { table, column, row: row.clone() },
+        }
+    }
 }
 
 /// What became of a write to a resource.

@@ -69,7 +69,15 @@ pub fn shared() -> &'static Cluster {
 impl Cluster {
     /// Makes and starts one, with more lines in its postgresql.conf.
     pub fn start(settings: &str) -> Self {
-        let folder = folder();
+        Self::start_in(folder(Path::new("/dev/shm")), settings)
+    }
+
+    /// The same in a folder inside this one: on a disk, where what a commit costs is to be seen.
+    pub fn start_on(disk: &Path, settings: &str) -> Self {
+        Self::start_in(folder(disk), settings)
+    }
+
+    fn start_in(folder: PathBuf, settings: &str) -> Self {
         let port = free_port();
         let data = folder.join("data");
         let init = ["initdb", "-A", "trust", "-U", "postgres", "--no-sync", "-D"];
@@ -165,7 +173,7 @@ impl Cluster {
 
     /// A standby that streams from this one, as `standby`.
     pub fn standby(&self, settings: &str) -> Self {
-        let folder = folder();
+        let folder = folder(Path::new("/dev/shm"));
         let (port, from) = (free_port(), self.port.to_string());
         let mut copy = as_postgres();
         copy.args(["pg_basebackup", "-h", "127.0.0.1", "-U", "postgres", "-c", "fast", "-p", &from, "-D"]);
@@ -258,7 +266,7 @@ impl Cluster {
     }
 
     /// The postmaster first.
-    fn processes(&self) -> Vec<Pid> {
+    pub fn processes(&self) -> Vec<Pid> {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         let postmaster = file.lines().next().unwrap().to_owned();
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
@@ -326,10 +334,10 @@ fn run(command: &mut Command) {
 }
 
 /// In memory where the machine has such a file system, and open to the user that PostgreSQL runs as.
-fn folder() -> PathBuf {
+fn folder(place: &Path) -> PathBuf {
     let mut builder = tempfile::Builder::new();
     builder.prefix("broker-postgres");
-    let folder = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).unwrap().keep();
+    let folder = builder.tempdir_in(place).or_else(|_| builder.tempdir()).unwrap().keep();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     if rustix::process::geteuid().is_root() {
         let id = |flag| {

@@ -118,6 +118,11 @@ impl Redis {
         self.port
     }
 
+    /// Its process.
+    pub fn id(&self) -> Pid {
+        self.process.as_ref().expect("it runs").id
+    }
+
     /// `redis://`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)

@@ -58,14 +58,8 @@ impl OauthClients for Postgres {
     }
 
     async fn oauth_client(&self, name: &OauthClientName) -> Result<Option<OauthClient>, StoreError> {
-        let statement = Statement::new(
-            "-- oauth_client()
-            SELECT uuid_send(uid) AS uid, name, display_name, provider, environment, client_id,
-                client_credentials_tenants, current_secret, revision, created_at, updated_at
-            FROM token_broker.oauth_clients WHERE name = $1",
-        );
-        let row = self.read::<ClientRow>(statement.bind(name.clone())).await?.pop();
-        row.map(|row| row.try_into().map(|client| self.client_here(client))).transpose()
+        let client = self.0.together.clients.ask(name.clone()).await??;
+        Ok(client.map(|client| self.client_here(client)))
     }
 
     async fn oauth_clients(

@@ -69,16 +69,8 @@ impl Connections for Postgres {
     }
 
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>, StoreError> {
-        let statement = Statement::new(
-            "-- connection()
-            SELECT uuid_send(c.uid) AS uid, c.name, uuid_send(c.tenant_uid) AS tenant_uid, o.name AS oauth_client,
-                c.display_name, c.grant_type, c.account_id, c.max_min_ttl, c.generation_floor, c.revision,
-                c.created_at, c.updated_at
-            FROM token_broker.connections c JOIN token_broker.oauth_clients o ON o.uid = c.oauth_client_uid
-            WHERE c.name = $1 AND c.deleted_at IS NULL",
-        );
-        let row = self.read::<ConnectionRow>(statement.bind(name.clone())).await?.pop();
-        row.map(|row| row.try_into().map(|connection| self.connection_here(connection))).transpose()
+        let connection = self.0.together.connections.ask(name.clone()).await??;
+        Ok(connection.map(|connection| self.connection_here(connection)))
     }
 
     async fn connections(

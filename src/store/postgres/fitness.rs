@@ -5,9 +5,9 @@ use sqlx::{PgConnection, Row as _};
 use crate::config::Durability;
 
 /// The oldest schema that this program can use. Migrations run before the programs that need them.
-const OLDEST: i32 = 6;
+const OLDEST: i32 = 8;
 /// The schema that this program was written for. A newer one says whether we may still use it.
-const OURS: i32 = 7;
+const OURS: i32 = 8;
 
 /// Why a database must not be used like this. One line, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

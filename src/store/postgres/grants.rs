@@ -2,17 +2,20 @@
 
 use async_trait::async_trait;
 
-use super::{Inner, Postgres, Statement, only};
+use super::{
+    Inner, Postgres, Statement, only,
+    together::{BurnOf, SettleOf, TakeOf},
+};
 use crate::{
     model::{
-        Attempt, AttemptId, Burn, BurnFate, Closing, ConnectionUid, Epoch, Fingerprint, Generation,
-        GrantFacts, Nonce, REFUSALS_PER_GENERATION, Reauthorise, Sealed, Settlement, Successor, SweepPolicy,
-        TenantUid, Timestamp, Tokens,
+        AccessToken, Attempt, AttemptId, Burn, BurnFate, Closing, ConnectionUid, Epoch, Fingerprint,
+        Generation, GrantFacts, Nonce, REFUSALS_PER_GENERATION, Reauthorise, Sealed, Settlement, Successor,
+        SweepPolicy, TenantUid, Timestamp, Tokens,
     },
     store::{
         Event, Grants, Reauthorised, StoreError,
         bind::silent_since,
-        rows::{AttemptRow, EventRow, GrantRow, Place},
+        rows::{AttemptRow, EventRow, Place},
     },
 };
 
@@ -26,14 +29,8 @@ impl Grants for Postgres {
         tenant: TenantUid,
         connection: ConnectionUid,
     ) -> Result<Option<GrantFacts>, StoreError> {
-        let statement = Statement::new(
-            "SELECT encode(uuid_send($2), 'hex') AS row, generation, revoke_epoch, state,
-                uuid_send(attempt_id) AS attempt_id, since, not_before, spend_before, access, access_issued_at,
-                access_expires_at, fingerprint, endpoint
-            FROM token_broker.grant_facts($1, $2)",
-        );
-        let row = self.read::<GrantRow>(statement.bind(tenant).bind(connection)).await?.pop();
-        row.map(|row| row.try_into().map(|facts| self.0.skew.facts(facts))).transpose()
+        let facts = self.0.together.facts.ask((tenant, connection)).await??;
+        Ok(facts.map(|facts| self.0.skew.facts(facts)))
     }
 
     async fn burn(
@@ -43,8 +40,13 @@ impl Grants for Postgres {
         burn: Burn,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let now = self.0.skew.there(now);
+        let together = BurnOf { tenant, connection, burn: burn.clone(), now };
+        if let Some(burnt) = self.0.together.burns.ask(together).await? {
+            return Ok(burnt);
+        }
         let statement = Statement::new("SELECT token_broker.burn($1, $2, $3, $4, $5, $6, $7, $8)");
-        self.yes(statement.bind(tenant).bind(connection).burn(burn, self.0.skew.there(now))).await
+        self.yes(statement.bind(tenant).bind(connection).burn(burn, now)).await
     }
 
     async fn take(
@@ -53,6 +55,9 @@ impl Grants for Postgres {
         attempt: AttemptId,
         nonce: Nonce,
     ) -> Result<Option<Sealed>, StoreError> {
+        if let Some(sealed) = self.0.together.takes.ask(TakeOf { tenant, attempt, nonce }).await? {
+            return Ok(Some(Sealed(sealed)));
+        }
         for _ in 0..TAKES {
             let statement = Statement::new("SELECT sealed, durable FROM token_broker.take($1, $2, $3)");
             let statement = statement.bind(tenant).bind(attempt).bind(nonce.0.to_vec());
@@ -91,12 +96,18 @@ impl Grants for Postgres {
         tokens: Tokens,
         now: Timestamp,
     ) -> Result<Settlement, StoreError> {
+        let skew = &self.0.skew;
+        let times = |access: &AccessToken| (skew.there(access.issued_at), skew.there(access.expires_at));
+        let (access, now) = (tokens.access.as_ref().map(times), skew.there(now));
+        let together = SettleOf { tenant, attempt, tokens: tokens.clone(), access, now };
+        if let Some(generation) = self.0.together.settles.ask(together).await? {
+            return read_generation(generation).map(Settlement::Settled);
+        }
         let statement = Statement::new(
             "SELECT answer, generation FROM token_broker.settle($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         );
         let statement = statement.bind(tenant).bind(attempt).tokens(tokens, &self.0);
-        let (answer, generation) =
-            self.step::<(String, Option<i64>)>(statement.bind(self.0.skew.there(now))).await?;
+        let (answer, generation) = self.step::<(String, Option<i64>)>(statement.bind(now)).await?;
         Ok(match (answer.as_str(), generation) {
             ("settled", Some(generation)) => Settlement::Settled(read_generation(generation)?),
             ("ignored", _) => Settlement::Ignored,
@@ -294,10 +305,10 @@ impl Statement {
 
     /// Successor, access token, when it was issued and expires, refresh token, fingerprint.
     fn tokens(self, tokens: Tokens, inner: &Inner) -> Self {
-        let (successor, refresh) = match tokens.refresh {
-            Successor::Rotated(token) => ("rotated", Some(token)),
-            Successor::Unchanged => ("unchanged", None),
-            Successor::Missing => ("missing", None),
+        let successor = tokens.refresh.name();
+        let refresh = match tokens.refresh {
+            Successor::Rotated(token) => Some(token),
+            Successor::Unchanged | Successor::Missing => None,
         };
         let access = tokens.access.as_ref();
         self.bind(successor)

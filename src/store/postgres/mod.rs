@@ -27,6 +27,7 @@ mod signals;
 mod skew;
 mod statement;
 mod tenants;
+mod together;
 mod written;
 
 pub use fitness::Unfit;
@@ -40,6 +41,7 @@ use failure::Fate;
 use open::Pool;
 use skew::Skew;
 use statement::{Answer, Statement};
+use together::Together;
 
 /// A statement that clashed with another transaction is tried again: nothing of it happened.
 const CLASHES: u32 = 5;
@@ -57,6 +59,7 @@ struct Inner {
     clock: Clock,
     /// A statement that is not answered for so long is given up: not cancelled, what it does is not known.
     patience: Duration,
+    together: Together,
 }
 
 impl Postgres {
@@ -82,7 +85,10 @@ impl Postgres {
     async fn write<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
         let inner = Arc::clone(&self.0);
         let task = tokio::spawn(async move { inner.commit(statement).await });
-        task.await.unwrap_or_else(|lost| Err(StoreError::Ambiguous(lost.into())))
+        match task.await {
+            Ok(committed) => committed.map_err(|failed| failed.error),
+            Err(lost) => Err(StoreError::Ambiguous(lost.into())),
+        }
     }
 
     /// One write that answers with one row.
@@ -97,17 +103,17 @@ impl Postgres {
 }
 
 impl Inner {
-    async fn commit<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, StoreError> {
+    async fn commit<T: Answer>(&self, statement: Statement) -> Result<Vec<T>, Failed> {
         let mut clashes = 0;
         loop {
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = self.pool.acquire().await.map_err(Failed::unread)?;
             let run = statement.run(&mut connection, self.pool.prepared);
             let failure = match tokio::time::timeout(self.patience, run).await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(failure)) => failure,
                 Err(silence) => {
                     self.pool.abandon(connection);
-                    return Err(StoreError::Ambiguous(silence.into()));
+                    return Err(Failed::unread(StoreError::Ambiguous(silence.into())));
                 }
             };
             if failure.is_lost() {
@@ -115,8 +121,13 @@ impl Inner {
             }
             match failure.fate {
                 Fate::Clash if clashes < CLASHES => clashes += 1,
-                Fate::Clash | Fate::Nothing => return Err(StoreError::Unavailable(failure.error.into())),
-                Fate::Unknown => return Err(StoreError::Ambiguous(failure.error.into())),
+                Fate::Clash | Fate::Nothing => {
+                    let error = StoreError::Unavailable(failure.error.into());
+                    return Err(Failed { error, refused: true });
+                }
+                Fate::Unknown => {
+                    return Err(Failed::unread(StoreError::Ambiguous(failure.error.into())));
+                }
             }
         }
     }
@@ -150,6 +161,26 @@ enum LookError {
     Refused(sqlx::Error),
     #[error("the database does not answer")]
     Silence(#[source] tokio::time::error::Elapsed),
+}
+
+/// A statement that failed.
+#[derive(Debug)]
+struct Failed {
+    error: StoreError,
+    /// The database has read it, and nothing of it happened.
+    refused: bool,
+}
+
+impl Failed {
+    /// Of which nobody knows that the database has read it.
+    const fn unread(error: StoreError) -> Self {
+        Self { error, refused: false }
+    }
+
+    fn of_look(error: LookError) -> Self {
+        let refused = matches!(error, LookError::Refused(sqlx::Error::Database(_)));
+        Self { error: StoreError::Unavailable(error.into()), refused }
+    }
 }
 
 /// The one row of a function that always gives one.

@@ -13,7 +13,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{Inner, Postgres, Skew, Unfit, fitness, skew};
+use super::{Inner, Postgres, Skew, Together, Unfit, fitness, skew};
 use crate::{clock::Clock, config::Durability, store::StoreError};
 
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -69,7 +69,10 @@ impl Postgres {
         let pool = pool(options, settings);
         let direct =
             PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_lazy_with(direct);
-        let inner = Arc::new(Inner { pool, direct, skew: Skew::default(), clock, patience: PATIENCE });
+        let inner = Arc::new_cyclic(|inner| {
+            let together = Together::start(inner);
+            Inner { pool, direct, skew: Skew::default(), clock, patience: PATIENCE, together }
+        });
         if reached && let Err(error) = inner.measure_skew().await {
             tracing::warn!(%error, "the database's clock was not read");
         }

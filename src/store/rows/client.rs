@@ -20,6 +20,12 @@ pub(in crate::store) struct ClientRow {
     meta: MetaRow,
 }
 
+impl ClientRow {
+    pub(in crate::store) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl TryFrom<ClientRow> for OauthClient {
     type Error = StoreError;
 

@@ -23,6 +23,12 @@ pub(in crate::store) struct ConnectionRow {
     meta: MetaRow,
 }
 
+impl ConnectionRow {
+    pub(in crate::store) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl TryFrom<ConnectionRow> for Connection {
     type Error = StoreError;
 
