@@ -20,3 +20,4 @@ mod restores;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod storms;
+mod upgrades;
