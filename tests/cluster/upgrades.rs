@@ -1,11 +1,14 @@
 //! Upgrades: programs from before the gate, the build before this one, and schemas that do not fit.
 
+use std::process::Stdio;
+
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    harness::{Caller, Fleet, Known, Setup, guarded, table},
+    harness::{Caller, Fleet, Known, Setup, guarded, table, until},
     servers::postgres::Database,
 };
 
@@ -167,5 +170,68 @@ async fn a_program_from_before_the_gate_can_spend_nothing() {
             "tokens shown with SELECT and a policy",
         ],
         [row.map(|count| count.to_string())],
+    );
+}
+
+/// What a broker says that cannot start on the fleet's database.
+async fn refusal_of(fleet: &Fleet) -> String {
+    let path = fleet.folder().join("refused.toml");
+    std::fs::write(&path, fleet.config("refused", "refused", None).summary().unwrap()).unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_token-broker"));
+    serve.arg("serve").arg("--config").arg(path).stdin(Stdio::null()).kill_on_drop(true);
+    let output = guarded("it is refused", serve.output()).await.unwrap();
+    assert!(!output.status.success(), "it served");
+    let said = String::from_utf8(output.stderr).unwrap();
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_does_not_fit_is_named_and_not_served() {
+    let fleet = Fleet::start(Setup { replicas: 1, ..Setup::default() }).await;
+    let app = fleet.proven_app().await;
+    let caller = fleet.caller(0).await;
+    let known = fleet.connections(&caller, &app, "wanted", 2).await;
+    let (held, wanted) = (&known[..1], &known[1..]);
+    fleet.ask(std::slice::from_ref(&caller), held).all_served().await;
+    let mut owner = fleet.database.connect("owner").await;
+    let mut rows = Vec::new();
+    for (schema, change, fix) in [
+        ("too old", "version = 0, oldest_program = 0", "token-broker migrate"),
+        ("too new", "version = version + 2, oldest_program = version + 1", "upgrade"),
+    ] {
+        let before = "CREATE TABLE was AS SELECT * FROM token_broker.schema_version";
+        owner.execute(before).await.unwrap();
+        let change = format!("UPDATE token_broker.schema_version SET {change}");
+        owner.execute(AssertSqlSafe(change)).await.unwrap();
+        let said = refusal_of(&fleet).await;
+        let at = said.find("the database has schema").unwrap_or_else(|| panic!("{said}"));
+        let said = said[at..].to_owned();
+        assert!(said.contains(fix), "{said}");
+        // One that runs finds out with its next connection.
+        let mut admin = fleet.database.connect("postgres").await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE usename = 'serving' AND datname = current_database()";
+        admin.execute(cut).await.unwrap();
+        let broker = fleet.replicas[0].broker();
+        until("a replica that runs says so", async || {
+            broker.readiness().await.contains("store_unavailable") && broker.log().contains(&said)
+        })
+        .await;
+        fleet.ask(std::slice::from_ref(&caller), held).all_served().await;
+        let refused = fleet.ask(std::slice::from_ref(&caller), wanted).answers().await;
+        assert!(refused.iter().all(Result::is_err), "{refused:?}");
+        assert_eq!(fleet.presented(wanted), 0);
+        let back = "UPDATE token_broker.schema_version s SET version = was.version, oldest_program = was.oldest_program
+            FROM was; DROP TABLE was";
+        owner.execute(sqlx::raw_sql(back)).await.unwrap();
+        until("it is well", async || !broker.readiness().await.contains("store_unavailable")).await;
+        rows.push([schema.to_owned(), said, "from memory".to_owned(), "0".to_owned()]);
+    }
+    fleet.ask(&[caller], wanted).all_served().await;
+    fleet.finish().await.lossless();
+    table(
+        "A schema that does not fit",
+        ["schema", "a replica that starts", "one that runs serves", "presentations"],
+        rows,
     );
 }
