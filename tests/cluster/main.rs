@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![expect(clippy::print_stdout, reason = "the tables are for people")]
 
+mod adjacent;
 mod chaos;
 mod endings;
 mod harness;
