@@ -1,4 +1,4 @@
-//! Upgrades: programs from before the gate, the build before this one, and schemas that do not fit.
+//! Upgrades: programs from before the gate, and schemas that do not fit.
 
 use std::process::Stdio;
 
