@@ -12,6 +12,7 @@ mod chaos;
 mod endings;
 mod harness;
 mod healthy;
+mod issuances;
 mod kills;
 mod operators;
 mod pauses;
