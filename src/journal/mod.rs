@@ -119,6 +119,7 @@ impl Journal {
 
     /// Records who was given which generation. Nobody waits for it: where it is not recorded, that is counted and told
     /// ([`Health::gaps`]). `false`: it is known already that it will not be.
+    #[must_use]
     pub fn note_issued(&self, issuance: Issuance) -> bool {
         let queued = self.shared.issuances.fetch_add(1, Ordering::Relaxed);
         let item = Item::new(Record::Issued(issuance), false);

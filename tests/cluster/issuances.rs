@@ -87,7 +87,7 @@ async fn what_is_not_recorded_is_counted_and_told() {
     let known = fleet.connections(&fleet.caller(0).await, &app, "wanted", 8).await;
     fleet.ask(&[fleet.caller(0).await], &known).all_served().await;
     let caller = fleet.caller(full).await;
-    let served = fleet.ask(&[caller.clone()], &known).all_served().await;
+    let served = fleet.ask(std::slice::from_ref(&caller), &known).all_served().await;
     until("it is told", async || {
         let broker = fleet.replicas[full].broker();
         broker.readiness().await.contains("journal_gaps") && broker.log().contains("journal.gaps")

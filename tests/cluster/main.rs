@@ -10,6 +10,7 @@
 mod adjacent;
 mod chaos;
 mod endings;
+mod guards;
 mod harness;
 mod healthy;
 mod issuances;
