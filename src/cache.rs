@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     model::{Generation, OauthClientUid, State, Timestamp},
-    refresh::{Advice, Life, Subject},
+    refresh::{Advice, Life, Recipients, Subject},
 };
 
 /// An access token in memory.
@@ -41,6 +41,8 @@ pub struct Entry {
     pub scopes: Vec<String>,
     /// An encoded `GetAccessTokenResponse` without advice, zeroed when the last reference goes.
     pub reply: Bytes,
+    /// Who is known to have been given it.
+    pub recipients: Recipients,
     /// Not before this the next renewal behind a served token is tried (microseconds): a renewal that failed
     /// is not tried again by every call.
     renew_not_before: AtomicI64,
@@ -66,6 +68,7 @@ impl Entry {
             token_type,
             scopes,
             reply: Bytes::new(),
+            recipients: Recipients::default(),
         };
         let reply = Zeroizing::new(entry.response(None).encode_to_vec());
         entry.reply = Bytes::from_owner(reply);

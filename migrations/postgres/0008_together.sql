@@ -1,7 +1,6 @@
 -- What many refreshes want at once goes together: one statement, one commit, one wait for the disk. Each request names
 -- its tenant, and keeps its own guard and its own answer, in the order of the requests. An answer of NULL: ask alone, by
--- the step's own function. So nobody waits here for somebody else's lock, and whatever is out of the ordinary is decided
--- where it was decided before.
+-- the step's own function. So nobody waits here for somebody else's lock.
 --
 -- Plans are made once, for few requests: a hash join over all grants is never right.
 
@@ -22,9 +21,9 @@ ALTER POLICY of_tenant ON token_broker.grants USING (tenant_uid = ANY ((SELECT t
 ALTER POLICY of_tenant ON token_broker.attempts USING (tenant_uid = ANY ((SELECT token_broker.entered())::uuid[]));
 ALTER POLICY of_tenant ON token_broker.events USING (tenant_uid = ANY ((SELECT token_broker.entered())::uuid[]));
 
--- `burn` for many.
+-- `burn` for many. `_waits`: for locks.
 CREATE FUNCTION token_broker.burn_all(_tenants uuid[], _connections uuid[], _generations bigint[], _attempts uuid[],
-    _nonce_hashes bytea[], _replicas text[], _causes text[], _nows bigint[]) RETURNS boolean[]
+    _nonce_hashes bytea[], _replicas text[], _causes text[], _nows bigint[], _waits boolean) RETURNS boolean[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, token_broker, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -33,8 +32,13 @@ DECLARE
     _burnt bigint[];
 BEGIN
     PERFORM enter_all(_tenants), insist_on_durability();
-    _locked := array(SELECT g.connection_uid FROM grants g WHERE g.connection_uid = ANY (_connections)
-        FOR NO KEY UPDATE SKIP LOCKED);
+    IF _waits THEN
+        _locked := array(SELECT g.connection_uid FROM grants g WHERE g.connection_uid = ANY (_connections)
+            FOR NO KEY UPDATE);
+    ELSE
+        _locked := array(SELECT g.connection_uid FROM grants g WHERE g.connection_uid = ANY (_connections)
+            FOR NO KEY UPDATE SKIP LOCKED);
+    END IF;
     WITH burnt AS (
         UPDATE grants g SET state = 'dispatched', attempt_id = r.attempt, since = r.at
         FROM unnest(_tenants, _connections, _generations, _attempts, _nonce_hashes, _replicas, _causes, _nows)
@@ -52,8 +56,19 @@ BEGIN
     SELECT array_agg(number) INTO _burnt FROM burnt;
     RETURN array(SELECT CASE WHEN _connections[n] = ANY (_locked) THEN coalesce(n = ANY (_burnt), false) END
         FROM generate_subscripts(_attempts, 1) n);
-EXCEPTION WHEN unique_violation THEN -- an attempt is known (a tombstone!), or a generation's slot is taken
+EXCEPTION WHEN unique_violation THEN -- an attempt is known (a tombstone!), whosever it is, or a generation's slot is taken
     RETURN array_fill(NULL::boolean, ARRAY[cardinality(_attempts)]);
+END
+$$;
+
+-- One of them.
+CREATE OR REPLACE FUNCTION token_broker.burn(_tenant uuid, _connection uuid, _generation bigint, _attempt uuid,
+    _nonce_hash bytea, _replica text, _cause text, _now bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, token_broker, pg_temp AS $$
+BEGIN
+    RETURN coalesce((burn_all(ARRAY[_tenant], ARRAY[_connection], ARRAY[_generation], ARRAY[_attempt],
+        ARRAY[_nonce_hash], ARRAY[_replica], ARRAY[_cause], ARRAY[_now], true))[1], false);
 END
 $$;
 

@@ -167,7 +167,7 @@ fn authenticator(identity: &config::Identity) -> anyhow::Result<Authenticator> {
     let principals = identity.principals().map_err(config::Invalid)?;
     Ok(Authenticator::of(principals.into_iter().map(|known| StaticIdentity {
         credential_sha256: known.token.bytes(),
-        principal: Principal { name: format!("static:{}", known.principal), role: role(&known.roles) },
+        principal: Principal::new(format!("static:{}", known.principal), role(&known.roles)),
     })))
 }
 

@@ -14,6 +14,8 @@ use super::Access;
 pub struct Principal {
     /// As it appears in the audit table, e.g. `static:billing`.
     pub name: String,
+    /// Stands for the name where it is compared often: a hash of it, never 0.
+    pub id: u64,
     /// What it may do.
     pub role: Role,
 }
@@ -47,6 +49,14 @@ pub enum Authenticator {
 }
 
 impl Principal {
+    /// A caller of this name.
+    #[must_use]
+    pub fn new(name: String, role: Role) -> Self {
+        let hash = Sha256::digest(&name);
+        let id = hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        Self { name, id: id | 1, role }
+    }
+
     /// Whether this principal may call a method of that kind at all.
     #[must_use]
     pub fn may(&self, access: Access) -> bool {
@@ -97,8 +107,7 @@ mod tests {
     use super::*;
 
     fn known() -> Authenticator {
-        let principal =
-            Principal { name: "static:billing".into(), role: Role::Consumer(["acme".into()].into()) };
+        let principal = Principal::new("static:billing".into(), Role::Consumer(["acme".into()].into()));
         Authenticator::of([StaticIdentity { credential_sha256: Sha256::digest(b"right").into(), principal }])
     }
 

@@ -205,7 +205,7 @@ fn truncate(path: &Path, length: u64) -> io::Result<()> {
 }
 
 /// The segments there are, by number.
-fn segments(directory: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+pub(super) fn segments(directory: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory).map_err(JournalError::io("list", directory))? {
         let path = entry.map_err(JournalError::io("list", directory))?.path();

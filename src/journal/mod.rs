@@ -27,6 +27,7 @@ pub mod drain;
 mod error;
 mod frame;
 mod index;
+mod issued;
 mod record;
 mod replay;
 mod segment;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use directory::{Flaw, SetAside};
 pub use error::JournalError;
+pub use issued::issuances;
 pub use record::Record;
 pub use replay::Replay;
 pub use state::Health;
@@ -115,16 +117,19 @@ impl Journal {
         kept.await.map_err(|_| JournalError::Closed)?
     }
 
-    /// Records who was given which generation. Nobody waits for it: where it is not recorded, that is counted
-    /// ([`Health::gaps`]).
-    pub fn note_issued(&self, issuance: Issuance) {
+    /// Records who was given which generation. Nobody waits for it: where it is not recorded, that is counted and told
+    /// ([`Health::gaps`]). `false`: it is known already that it will not be.
+    #[must_use]
+    pub fn note_issued(&self, issuance: Issuance) -> bool {
         let queued = self.shared.issuances.fetch_add(1, Ordering::Relaxed);
         let item = Item::new(Record::Issued(issuance), false);
         let fits = queued < ISSUANCES && item.payload_bytes() <= self.longest;
-        if !fits || self.send(Command::Write(Box::new(item))).is_err() {
+        let sent = fits && self.send(Command::Write(Box::new(item))).is_ok();
+        if !sent {
             self.shared.issuances.fetch_sub(1, Ordering::Relaxed);
-            self.shared.state().gaps += 1;
+            self.shared.count_gaps(1, self.clock.since_boot());
         }
+        sent
     }
 
     /// The database has this receipt, or will never want it. Its record stays for the horizon. A mark that is lost

@@ -8,6 +8,9 @@ use std::{
 
 use super::{JournalError, index::Index};
 
+/// Gaps are told so often at most.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// Shared by the writer and the handles.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -24,6 +27,8 @@ pub(super) struct State {
     /// When it was last proven, since boot, that the disk can be written and all the room is there.
     pub(super) proven: Option<Duration>,
     pub(super) gaps: u64,
+    /// When gaps were last told, since boot.
+    gaps_told: Option<Duration>,
     pub(super) bytes: u64,
     pub(super) set_aside: usize,
     pub(super) syncs: u64,
@@ -57,9 +62,32 @@ pub struct Health {
 
 impl Shared {
     pub(super) const fn new(directory: PathBuf, index: Index) -> Self {
-        let state =
-            State { index, proven: None, gaps: 0, bytes: 0, set_aside: 0, syncs: 0, last_error: None };
+        let state = State {
+            index,
+            proven: None,
+            gaps: 0,
+            gaps_told: None,
+            bytes: 0,
+            set_aside: 0,
+            syncs: 0,
+            last_error: None,
+        };
         Self { directory, issuances: AtomicUsize::new(0), state: Mutex::new(state) }
+    }
+
+    /// Issuances that are not recorded: counted, and told at most once a minute.
+    pub(super) fn count_gaps(&self, count: u64, since_boot: Duration) {
+        if count == 0 {
+            return;
+        }
+        let mut state = self.state();
+        state.gaps += count;
+        if state.gaps_told.is_none_or(|told| since_boot.saturating_sub(told) >= TOLD_EVERY) {
+            state.gaps_told = Some(since_boot);
+            let gaps = state.gaps;
+            drop(state);
+            tracing::error!(gaps, "journal.gaps: tokens were handed out and it is not recorded to whom");
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

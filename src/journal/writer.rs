@@ -121,7 +121,7 @@ impl Writer {
             // The reserve is for answers to what is spent.
             let gaps = items.iter().filter(|item| item.is_issuance()).count() as u64;
             items.retain(|item| item.durable);
-            self.shared.state().gaps += gaps;
+            self.shared.count_gaps(gaps, self.clock.since_boot());
         }
         if !sound || !proofs.is_empty() {
             items.push(Item::probe());
@@ -157,11 +157,11 @@ impl Writer {
             }
         }
         let refused = items[places.len()..].iter().filter(|item| item.is_issuance()).count() as u64;
-        state.gaps += refused + std::mem::take(&mut self.disk.lost);
         if !self.disk.is_whole() {
             state.proven = None; // before anyone hears of it
         }
         drop(state);
+        self.shared.count_gaps(refused + std::mem::take(&mut self.disk.lost), self.clock.since_boot());
         for (number, item) in items.into_iter().enumerate() {
             if let Some(done) = item.done {
                 let _ = done.send(if number < places.len() { Ok(()) } else { result.clone() });

@@ -120,25 +120,21 @@ impl Vault {
     pub async fn client_secret(&self, subject: &Subject) -> Result<SecretString, Refusal> {
         let client = &subject.client;
         let version = client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let sealed = match self.secrets.pin().get(&client.uid) {
-            Some((known, sealed)) if *known == version => Some(sealed.clone()),
-            _ => None,
-        };
-        let sealed = match sealed {
-            Some(sealed) => sealed,
-            None => {
-                let sealed = self.store.secret(client.uid, version).await?;
-                let sealed = sealed.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-                self.secrets.pin().insert(client.uid, (version, sealed.clone()));
-                sealed
-            }
+        let known = self.secrets.pin().get(&client.uid).filter(|(known, _)| *known == version).cloned();
+        let sealed = if let Some((_, sealed)) = known {
+            sealed
+        } else {
+            let sealed = self.store.secret(client.uid, version).await?;
+            let sealed = sealed.ok_or(Refusal::new(Reason::OauthClientRejected))?;
+            self.secrets.pin().insert(client.uid, (version, sealed.clone()));
+            sealed
         };
         let scope = match &client.name.tenant {
             Some(tenant) if *tenant == subject.connection.name.tenant => subject.key_scope(),
             _ => self.client_scope(client).await?,
         };
-        let plain = self.keys(&scope).await?;
-        let plain = plain
+        let keys = self.keys(&scope).await?;
+        let plain = keys
             .open(&secret_place(client, version), &sealed)
             .map_err(|error| Refusal::because(Reason::KeyUnavailable, &error))?;
         text(&plain).ok_or_else(|| Refusal::because(Reason::KeyUnavailable, &OpenError::Malformed))

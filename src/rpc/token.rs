@@ -82,6 +82,7 @@ impl UnaryService<GetAccessTokenRequest> for GetAccessToken {
                 return Either::Left(ready(Err(Refusal::new(Reason::PermissionDenied).into())));
             }
             if self.tokens.refresher.fresh(&entry, &demand) {
+                self.tokens.refresher.note_issued(&entry, &self.principal);
                 return Either::Left(ready(Ok(Response::new(Reply::Encoded(entry.reply.clone())))));
             }
         }
@@ -104,6 +105,7 @@ async fn long_way(
         return Err(Refusal::new(Reason::PermissionDenied));
     }
     let vended = refresher.access_token(&name, demand).await?;
+    refresher.note_issued(&vended.entry, principal);
     Ok(match &vended.advice {
         None => Reply::Encoded(vended.entry.reply.clone()),
         Some(advice) => Reply::Message(Box::new(vended.entry.response(Some(advice)))),

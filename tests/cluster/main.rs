@@ -7,10 +7,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![expect(clippy::print_stdout, reason = "the tables are for people")]
 
+mod adjacent;
 mod chaos;
 mod endings;
+mod guards;
 mod harness;
 mod healthy;
+mod issuances;
 mod kills;
 mod operators;
 mod pauses;
@@ -20,3 +23,4 @@ mod restores;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod storms;
+mod upgrades;

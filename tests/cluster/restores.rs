@@ -17,7 +17,8 @@ enum Lacks {
     Burns,
 }
 
-async fn copied(redis: bool) -> (Fleet, Vec<Known>) {
+/// A fleet whose database was copied before anything was refreshed.
+pub async fn copied(redis: bool) -> (Fleet, Vec<Known>) {
     let setup = Setup {
         redis,
         own_postgres: Some(""),
@@ -39,7 +40,7 @@ async fn copied(redis: bool) -> (Fleet, Vec<Known>) {
 }
 
 /// Puts the copy in the database's place.
-async fn forget(fleet: &mut Fleet) {
+pub async fn forget(fleet: &mut Fleet) {
     fleet.remembered = Some(fleet.rows().await);
     let cluster = fleet.cluster.as_ref().unwrap();
     cluster.stop();
@@ -91,7 +92,8 @@ async fn replaced(lacks: Lacks, redis: bool) -> (Verdict, [String; 6]) {
     (verdict, [lacks.to_owned(), witness.to_owned(), answered, stopped, double, lost])
 }
 
-async fn idle(fleet: &Fleet, known: &[Known], further: u64) -> usize {
+/// How many are settled so many generations further.
+pub async fn idle(fleet: &Fleet, known: &[Known], further: u64) -> usize {
     let rows = fleet.rows().await;
     let is = |known: &&Known| {
         let grant = &rows.grants[&known.name];

@@ -8,3 +8,4 @@ mod refusals;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod take;
+mod together;

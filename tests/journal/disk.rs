@@ -86,7 +86,7 @@ async fn child_on_a_full_disk() {
 
     // Who was given what may use what is left over, not what is promised.
     for n in 0..200 {
-        journal.note_issued(issuance(n));
+        let _ = journal.note_issued(issuance(n));
         journal.sweep().await; // it is written, or refused
     }
     assert!(journal.health().gaps > 0, "what is refused is counted");

@@ -63,7 +63,7 @@ async fn every_kind_of_record_is_kept() {
         sealed: Sealed(b"sealed-raw-answer".to_vec()),
     };
     journal.append(Record::Raw(raw.clone())).await.unwrap();
-    journal.note_issued(issuance(1));
+    let _ = journal.note_issued(issuance(1));
     journal.close().await.unwrap();
     let bytes = std::fs::read(&segments(folder.path())[0]).unwrap();
     for text in [&b"sealed-raw-answer"[..], b"static:reports"] {
@@ -126,7 +126,7 @@ async fn what_is_closed_refuses() {
     journal.close().await.unwrap();
     assert!(matches!(journal.writable().await, Err(JournalError::Closed)));
     assert!(matches!(journal.append(Record::Receipt(receipt(2))).await, Err(JournalError::Closed)));
-    journal.note_issued(issuance(1));
+    let _ = journal.note_issued(issuance(1));
     assert_eq!(journal.health().gaps, 1);
 }
 

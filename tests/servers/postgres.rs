@@ -133,16 +133,21 @@ impl Cluster {
         database
     }
 
-    async fn migrate(&self) {
+    /// A first database, in a cluster that no program has migrated: there are its users, and nothing else.
+    pub async fn untouched(&self, name: &str) -> Database {
         let mut admin = self.admin("postgres").await;
-        for statement in [
-            "CREATE ROLE owner LOGIN CREATEROLE CREATEDB",
-            "CREATE ROLE serving LOGIN",
-            "CREATE DATABASE migrated OWNER owner",
-        ] {
+        let create = format!("CREATE DATABASE {name} OWNER owner");
+        for statement in ["CREATE ROLE owner LOGIN CREATEROLE CREATEDB", "CREATE ROLE serving LOGIN", &create]
+        {
+            let statement = AssertSqlSafe(statement.to_owned());
             sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
         }
-        let database = self.named("migrated");
+        self.named(name)
+    }
+
+    async fn migrate(&self) {
+        let database = self.untouched("migrated").await;
+        let mut admin = self.admin("postgres").await;
         let mut migrations = Migrations::connect(&database.owner_url()).await.unwrap();
         migrations.run().await.unwrap();
         migrations.fit_to_serve("serving").await.unwrap();

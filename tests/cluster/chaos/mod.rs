@@ -9,6 +9,7 @@ mod tally;
 
 use std::time::{Duration, Instant};
 
+pub use self::load::Load;
 use self::{episode::Episode, plan::Plan, tally::Tally};
 
 /// A setting of `scripts/chaos`.

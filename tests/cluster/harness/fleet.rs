@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -15,7 +15,7 @@ use token_broker_proto::v1::{GetAccessTokenResponse, standing::Breaker};
 use tonic::Status;
 
 use super::{
-    App, Broker, Caller, Fate, Known, Launch, Mishap, kept,
+    App, Broker, Caller, Fate, Known, Launch, Mishap, kept, migrate,
     proxy::{Proxy, Way},
     replica::{Replica, now},
     rows::Rows,
@@ -35,13 +35,15 @@ pub struct Setup {
     pub redis: bool,
     /// A PostgreSQL cluster of its own, to be killed at will, with more lines in its configuration.
     pub own_postgres: Option<&'static str>,
+    /// The build that migrates the cluster of its own, where it is not this one.
+    pub migrated_by: Option<PathBuf>,
     /// What is configured otherwise.
     pub change: fn(&mut Config),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { replicas: 3, redis: true, own_postgres: None, change: |_| () }
+        Self { replicas: 3, redis: true, own_postgres: None, migrated_by: None, change: |_| () }
     }
 }
 
@@ -103,7 +105,7 @@ impl Fleet {
 
     /// Everything but the brokers.
     pub async fn prepared(setup: Setup) -> Self {
-        let Setup { replicas, redis, own_postgres, change } = setup;
+        let Setup { replicas, redis, own_postgres, migrated_by, change } = setup;
         let simulator = procore_simulator::Config { seed: 7, ..Default::default() };
         let simulator = Arc::new(Simulator::start(simulator).await.unwrap());
         simulator.knobs(|knobs| {
@@ -112,7 +114,14 @@ impl Fleet {
             knobs.family_revocation = FamilyRevocation::User;
         });
         let cluster = own_postgres.map(Cluster::start);
-        let database = cluster.as_ref().unwrap_or_else(|| shared()).database().await;
+        let database = match (&cluster, migrated_by) {
+            (Some(cluster), Some(program)) => {
+                let database = cluster.untouched("upgraded").await;
+                migrate(&program, &database).await;
+                database
+            }
+            (cluster, _) => cluster.as_ref().unwrap_or_else(|| shared()).database().await,
+        };
         let redis = if redis { Some(Redis::start().await) } else { None };
         // What SIGKILL leaves is what the kernel has: a disk would add nothing but waiting.
         let memory = Path::new("/dev/shm");
@@ -151,7 +160,7 @@ impl Fleet {
         self.ways.extend(way);
         let folder = self.folder.path().join(place);
         std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("config.toml"), config.summary().unwrap()).unwrap();
+        std::fs::write(folder.join("config.toml"), settings::written(&config)).unwrap();
         self.replicas.push(Replica { name: name.to_owned(), folder, broker: None });
         number
     }

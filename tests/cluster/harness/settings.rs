@@ -51,6 +51,26 @@ pub fn config(fleet: &Path, name: &str, database: &str, redis: Option<String>) -
     config
 }
 
+/// What an operator would write: nothing that is so anyway, which another build need not know.
+pub fn written(config: &Config) -> String {
+    let table = |config: &Config| toml::Table::try_from(config).unwrap();
+    let plain =
+        Config { redis: config.redis.as_ref().map(|_| config::Redis::default()), ..Config::default() };
+    let mut settings = table(config);
+    take_away(&mut settings, &table(&plain));
+    settings.to_string()
+}
+
+fn take_away(settings: &mut toml::Table, plain: &toml::Table) {
+    for (key, plain) in plain {
+        match (settings.get_mut(key), plain) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(plain)) => take_away(inner, plain),
+            (Some(value), plain) if value == plain => drop(settings.remove(key)),
+            _ => {}
+        }
+    }
+}
+
 /// A holder is lost after five seconds, and its doubt lasts two.
 fn refresh() -> config::Refresh {
     config::Refresh {

@@ -20,6 +20,8 @@ use super::{Caller, guarded, until};
 /// How a broker is started.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
+    /// Another build of the broker than this one.
+    pub program: Option<PathBuf>,
     /// The failpoint at which refreshes stop, and the file that counts them.
     pub stop_at: Option<(String, PathBuf)>,
     /// Whether they panic there instead.
@@ -159,7 +161,7 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let broker = env!("CARGO_BIN_EXE_token-broker");
+        let broker = self.program.as_deref().unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_token-broker")));
         let mut command = match &self.trace {
             None => Command::new(broker),
             Some(trace) => {

@@ -95,9 +95,9 @@ impl<K: Kind> Queue<K> {
 
     /// Goes on where the caller is dropped: a commit whose answer nobody awaits must still be whole.
     pub(super) async fn ask(&self, request: K::Request) -> Result<K::Answer, StoreError> {
-        let lost = |why: &'static str| match K::READS {
-            true => StoreError::Unavailable(why.into()),
-            false => StoreError::Ambiguous(why.into()),
+        let lost = |why: &'static str| {
+            let lost = if K::READS { StoreError::Unavailable } else { StoreError::Ambiguous };
+            lost(why.into())
         };
         let (answer, answered) = oneshot::channel();
         if self.0.send(Waiting { request, answer }).is_err() {
@@ -143,9 +143,10 @@ impl Inner {
 
     async fn together<K: Kind>(&self, requests: &[K::Request]) -> Result<Vec<K::Answer>, Failed> {
         let statement = K::statement(requests);
-        let rows = match K::READS {
-            true => self.look::<K::Row>(statement).await.map_err(Failed::of_look)?,
-            false => self.commit::<K::Row>(statement).await?,
+        let rows = if K::READS {
+            self.look::<K::Row>(statement).await.map_err(Failed::of_look)?
+        } else {
+            self.commit::<K::Row>(statement).await?
         };
         let answers = K::answers(requests, rows).filter(|answers| answers.len() == requests.len());
         let none = || Failed::unread(StoreError::Ambiguous("not one answer for each request".into()));

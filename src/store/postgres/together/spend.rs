@@ -22,7 +22,7 @@ impl Kind for Burns {
     const READS: bool = false;
 
     fn statement(requests: &[BurnOf]) -> Statement {
-        Statement::new("SELECT token_broker.burn_all($1, $2, $3, $4, $5, $6, $7, $8)")
+        Statement::new("SELECT token_broker.burn_all($1, $2, $3, $4, $5, $6, $7, $8, false)")
             .bind(column(requests, |request| request.tenant))
             .bind(column(requests, |request| request.connection))
             .bind(column(requests, |request| request.burn.generation))

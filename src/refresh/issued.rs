@@ -1,0 +1,66 @@
+//! The record of who was given which token, in the journal: once for each caller while a replica has the token in memory,
+//! not for each call. A call whose caller is known costs a look at a few numbers; nobody waits for a disk.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Refresher;
+use crate::{cache::Entry, identity::Principal, model::Issuance};
+
+/// The callers of whom it is recorded that they were given a token: the last few. Whoever is not among them is recorded,
+/// if need be again.
+#[derive(Debug, Default)]
+pub struct Recipients([AtomicU64; 4]);
+
+impl Recipients {
+    fn include(&self, principal: u64) -> bool {
+        self.0.iter().any(|place| place.load(Ordering::Relaxed) == principal)
+    }
+
+    fn add(&self, principal: u64) {
+        let free = |place: &AtomicU64| {
+            place.compare_exchange(0, principal, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        if !self.0.iter().any(free) {
+            self.0[usize::from(principal.to_le_bytes()[0]) % self.0.len()]
+                .store(principal, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Refresher {
+    /// A caller is given a token from memory. What finds no room in the journal's queue is counted there, and tried again
+    /// with the next call.
+    pub fn note_issued(&self, entry: &Entry, principal: &Principal) {
+        let Some(journal) = &self.fleet.journal else { return };
+        if entry.recipients.include(principal.id) {
+            return;
+        }
+        let issuance = Issuance {
+            at: self.clock.now(),
+            principal: principal.name.clone(),
+            connection: entry.subject.connection.uid,
+            generation: entry.generation,
+        };
+        if journal.note_issued(issuance) {
+            entry.recipients.add(principal.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_added_is_known_and_nobody_else() {
+        let recipients = Recipients::default();
+        for principal in 1..=4 {
+            assert!(!recipients.include(principal));
+            recipients.add(principal);
+        }
+        assert!((1..=4).all(|principal| recipients.include(principal)));
+        recipients.add(5);
+        assert!(recipients.include(5), "the newest is always known");
+        assert_eq!((1..=4).filter(|principal| recipients.include(*principal)).count(), 3, "one made room");
+    }
+}
