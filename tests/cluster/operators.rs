@@ -1,6 +1,6 @@
 //! What operators get wrong: the wrong user, a standby, a Redis that evicts, a journal without a disk.
 
-use std::process::Stdio;
+use std::{fs::File, process::Stdio};
 
 use redis::cmd;
 use secrecy::ExposeSecret as _;
@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::{
     harness::{Fleet, Guardian, Launch, Setup, guarded, reason, table, until},
+    restores::idle,
     servers::postgres::Cluster,
 };
 
@@ -53,11 +54,13 @@ async fn a_standby_is_no_place_to_spend() {
         () = said => "it waits for the primary",
     };
     assert_eq!(fleet.presented(&known), 0);
-    // Put right.
+    // Put right. A process that is not waited for lives a moment longer.
+    fleet.replicas[misled].abandon().await;
+    let lock = fleet.replicas[misled].folder.join("journal/lock");
+    until("it is gone", async || File::open(&lock).is_ok_and(|lock| lock.try_lock().is_ok())).await;
     let url = fleet.ways_url(misled);
     let config = fleet.config("misled", "misled", Some(url));
     std::fs::write(fleet.replicas[misled].folder.join("config.toml"), config.summary().unwrap()).unwrap();
-    fleet.replicas[misled].abandon().await;
     fleet.finish().await.lossless();
     table(
         "A replica that was given a standby",
@@ -101,6 +104,7 @@ async fn without_room_for_an_answer_nothing_is_spent() {
     })
     .await;
     fleet.ask(&[fleet.caller(1).await], &known).all_served().await;
+    until("the database has the answers", async || idle(&fleet, &known, 1).await == known.len()).await;
     let served = fleet.ask(&[caller], &known).all_served().await;
     fleet.kill(full).await;
     drop(disk);

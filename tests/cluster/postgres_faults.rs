@@ -156,7 +156,7 @@ async fn inside_a_commit(step: Step, blow: &str) -> [String; 6] {
     let function = if step == Step::Burn { "burn" } else { "settle" };
     let strike = format!(
         "SELECT count(*) FROM (SELECT {blow}(pid) FROM pg_stat_activity
-        WHERE wait_event = 'SyncRep' AND query LIKE '%token_broker.{function}(%') AS struck"
+        WHERE wait_event = 'SyncRep' AND query LIKE '%token_broker.{function}%') AS struck"
     );
     let mut struck = 0;
     until("a backend waits in its COMMIT", async || {
