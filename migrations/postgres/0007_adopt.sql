@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION token_broker.adopt(_tenant uuid, _connection uuid, _g
     _expires_at bigint, _refresh bytea, _fingerprint bytea, _now bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, token_broker, pg_temp AS $$
+DECLARE
+    _adopted bigint;
 BEGIN
     PERFORM enter(_tenant), insist_on_durability();
     PERFORM FROM grants
@@ -27,11 +29,15 @@ BEGIN
         SELECT _attempt, connection_uid, tenant_uid, generation, _nonce_hash, _replica, _cause, fingerprint,
             _now, 'settled', _now
         FROM grants WHERE connection_uid = _connection;
+        _adopted := advance(_connection, _successor, _access, _issued_at, _expires_at, _refresh, _fingerprint, _now);
+        IF _adopted IS NULL THEN -- meanwhile the token is another connection's
+            RAISE unique_violation;
+        END IF;
+        RETURN _adopted;
     EXCEPTION WHEN unique_violation THEN
         RETURN NULL; -- the attempt is known, or the generation's slot is another's: nothing above has happened
     END;
-    RETURN advance(_connection, _successor, _access, _issued_at, _expires_at, _refresh, _fingerprint, _now);
 END
 $$;
 
-UPDATE token_broker.schema_version SET version = 7;
+UPDATE token_broker.schema_version SET version = greatest(version, 7);

@@ -4,6 +4,10 @@
 --
 -- Plans are made once, for few requests: a hash join over all grants is never right.
 
+-- A policy is altered under a lock for which every step would queue behind a backup that reads: rather fail, and be run
+-- again.
+SET LOCAL lock_timeout = '5s';
+
 -- The tenants of the rest of this transaction. Row-level security shows their rows, and every statement below joins each
 -- row to the tenant that its own request named.
 CREATE FUNCTION token_broker.enter_all(_tenants uuid[]) RETURNS void LANGUAGE plpgsql VOLATILE AS $$

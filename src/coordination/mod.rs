@@ -95,7 +95,7 @@ impl Coordination {
             announcer.sender(),
             signals.clone(),
         )));
-        let spare = Spare::default();
+        let spare = Spare::new(signals.clone());
         tasks.push(spawn(spare.clone().clear()));
         let settings = settings.clone();
         Self(Arc::new(Inner {

@@ -3,18 +3,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, broadcast},
     time::{Instant, sleep},
 };
 use uuid::Uuid;
 
 use super::{
-    Away, Coordination, Why,
+    Away, Coordination, Signal, Why,
     held::{Held, Terms},
     lease::millis,
     script,
@@ -65,13 +69,17 @@ pub struct Slot {
 }
 
 /// Slots that nobody uses for a moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Spare(Arc<Idle>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Idle {
-    slots: Mutex<HashMap<OauthClientUid, Vec<IdleSlot>>>,
+    /// None: nothing is kept any more.
+    slots: Mutex<Option<HashMap<OauthClientUid, Vec<IdleSlot>>>>,
     some: Notify,
+    /// Somebody here was told that there is no room, and waits to be told otherwise.
+    wanted: AtomicBool,
+    signals: broadcast::Sender<Signal>,
 }
 
 #[derive(Debug)]
@@ -106,7 +114,10 @@ impl Coordination {
             ttl,
         };
         match taken {
-            Ok(0) => SlotOutcome::Full,
+            Ok(0) => {
+                spare.0.wanted.store(true, Ordering::Relaxed);
+                SlotOutcome::Full
+            }
             Ok(_) => {
                 let held = Some(Held::new(terms));
                 SlotOutcome::Held(Slot { held, client, since, spare: spare.clone() })
@@ -138,24 +149,42 @@ impl Drop for Slot {
     }
 }
 
+impl Coordination {
+    /// Gives back what is kept for the next refresh: there will be none.
+    pub async fn release_slots(&self) {
+        let kept = self.0.spare.slots().take().unwrap_or_default();
+        join_all(kept.into_values().flatten().map(|slot| slot.held.release())).await;
+    }
+}
+
 impl Spare {
+    pub(super) fn new(signals: broadcast::Sender<Signal>) -> Self {
+        let (slots, some, wanted) = (Mutex::new(Some(HashMap::new())), Notify::new(), AtomicBool::new(false));
+        Self(Arc::new(Idle { slots, some, wanted, signals }))
+    }
+
     fn take(&self, client: OauthClientUid) -> Option<IdleSlot> {
         let young = |slot: &IdleSlot| slot.since.elapsed() < HANDED_ON;
-        self.slots().get_mut(&client)?.pop().filter(young)
+        self.slots().as_mut()?.get_mut(&client)?.pop().filter(young)
     }
 
     fn put(&self, client: OauthClientUid, slot: IdleSlot) {
-        self.slots().entry(client).or_default().push(slot);
+        let Some(slots) = &mut *self.slots() else { return };
+        slots.entry(client).or_default().push(slot);
         self.0.some.notify_one();
+        if self.0.wanted.swap(false, Ordering::Relaxed) {
+            let _ = self.0.signals.send(Signal::Released { subject: client.0 });
+        }
     }
 
     /// Lets go of what nobody wants; for ever.
     pub(super) async fn clear(self) {
         loop {
             self.0.some.notified().await;
-            while !self.slots().is_empty() {
+            while self.slots().as_ref().is_some_and(|slots| !slots.is_empty()) {
                 sleep(IDLE).await;
-                self.slots().retain(|_, slots| {
+                let Some(slots) = &mut *self.slots() else { return };
+                slots.retain(|_, slots| {
                     slots.retain(|slot| slot.idle_since.elapsed() < IDLE);
                     !slots.is_empty()
                 });
@@ -163,7 +192,7 @@ impl Spare {
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<OauthClientUid, Vec<IdleSlot>>> {
+    fn slots(&self) -> MutexGuard<'_, Option<HashMap<OauthClientUid, Vec<IdleSlot>>>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,10 +20,11 @@ impl Refresher {
             return Err(Refusal::new(Reason::PermissionDenied));
         }
         let secret = subject.client.current_secret.ok_or(Refusal::new(Reason::OauthClientRejected))?;
-        let mut pass = self.standings.admit(subject.client.uid, secret).await?;
+        // In the order of a refresh: who is on trial never waits for a permit of those who wait for the trial.
         let Permitted::Yes(_permit) = self.permit(&subject, why.urgency(), pending()).await? else {
             return Ok(Landing::Skipped);
         };
+        let mut pass = self.standings.admit(subject.client.uid, secret).await?;
         let held =
             self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
         if subject.connection.generation_floor.0 + held.0 > why.generation.0 {

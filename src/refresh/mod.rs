@@ -208,6 +208,9 @@ impl Refresher {
         self.draining.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(redis) = &self.fleet.redis {
+            redis.release_slots().await;
+        }
     }
 
     /// By this process's clock.

@@ -118,8 +118,12 @@ impl Refresher {
             .unwrap_or_else(|_| Err(in_progress()))?;
         self.reach("woken").await;
         match (self.after(subject, why.generation, in_progress).await, brought) {
-            // Another medium has it, the database not yet.
-            (Err(early), Some(entry)) if early.reason == Reason::RefreshInProgress => Ok(entry),
+            // Another medium has it, the database not yet, or it is away.
+            (Err(early), Some(entry))
+                if matches!(early.reason, Reason::RefreshInProgress | Reason::StoreUnavailable) =>
+            {
+                Ok(entry)
+            }
             (after, _) => after,
         }
     }

@@ -97,7 +97,7 @@ async fn what_is_not_recorded_is_counted_and_told() {
     let broker = fleet.replicas[full].broker();
     assert!(broker.is_ready().await, "a reason, and no unreadiness");
     let told = broker.log().matches("journal.gaps").count();
-    assert_eq!(told, 1, "the log is not flooded");
+    assert!((1..=3).contains(&told), "the log is not flooded, it is told once a minute: {told}");
     assert_eq!(recorded(&fleet, full, &known).await, []);
     fleet.kill(full).await;
     drop(disk);

@@ -241,7 +241,14 @@ impl Case<'_> {
             let attempts: Vec<_> = attempts.iter().filter(|attempt| attempt.generation == spent).collect();
             let presented: Vec<_> =
                 self.seen.iter().filter(|seen| self.generation(seen) == Some(spent)).collect();
-            let freed = attempts.iter().filter(|attempt| attempt.frees()).count();
+            // A refusal frees where the provider says so too: an adoption presumes one (1.7), and may hide a second
+            // presentation.
+            let brought_nothing = |seen: &&&Presentation| {
+                matches!(seen.outcome, Outcome::Refused(_) | Outcome::NotProcessed | Outcome::Unread)
+            };
+            let refused = attempts.iter().filter(|attempt| attempt.is("refused")).count();
+            let freed = attempts.iter().filter(|attempt| attempt.frees()).count() - refused
+                + refused.min(presented.iter().filter(brought_nothing).count());
             if presented.len() > 1 + freed {
                 found.push(format!("I1: generation {spent} was presented {} times", presented.len()));
             }

@@ -61,9 +61,15 @@ fn killed(at: i64) -> Mishap {
 
 #[test]
 fn a_refusal_frees_the_token_once() {
-    let twice = [presented(2000), presented(3000)];
+    let refused = Presentation { outcome: Outcome::NotProcessed, ..presented(2000) };
     let settled = grant(2, "idle", &[Some("refused"), Some("settled")]);
-    verdict(&settled, &twice, Some(2), &[]).lossless();
+    verdict(&settled, &[refused, presented(3000)], Some(2), &[]).lossless();
+}
+
+#[test]
+fn a_refusal_that_the_provider_does_not_know_frees_nothing() {
+    let twice = [presented(2000), presented(3000)];
+    finds("I1", &verdict(&grant(2, "idle", &[Some("refused"), Some("settled")]), &twice, Some(2), &[]));
 }
 
 #[test]
