@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    blow::Wound,
     load::Load,
     plan::{Blow, Plan, REPLICAS},
     tally::Tally,
@@ -69,6 +70,8 @@ impl<'a> Episode<'a> {
         }
         self.load.follow(&self.fleet);
         tokio::time::sleep(blow.lasts).await;
+        // A replica that starts waits for its database.
+        wounds.sort_by_key(|wound| matches!(wound, Wound::Replica(_) | Wound::AllReplicas));
         for wound in wounds {
             self.heal(wound).await;
         }
