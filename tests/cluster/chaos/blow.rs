@@ -49,9 +49,17 @@ impl Episode<'_> {
                 Wound::Stopped(replica)
             }
             Kind::ReplicaTerminated => {
-                let broker = fleet.replicas[replica].ending();
-                self.load.follow(&self.fleet);
-                broker.stop().await;
+                // Nobody to ask about a burn: where the database is away too, the grace may end first.
+                if blow.kinds.iter().any(|kind| kind.is_of_postgres()) {
+                    let broker = fleet.take(replica, Fate::Hurried);
+                    self.load.follow(&self.fleet);
+                    broker.terminate();
+                    broker.ended().await;
+                } else {
+                    let broker = fleet.replicas[replica].ending();
+                    self.load.follow(&self.fleet);
+                    broker.stop().await;
+                }
                 Wound::Replica(replica)
             }
             Kind::AllKilled => {
