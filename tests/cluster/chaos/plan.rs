@@ -140,12 +140,12 @@ impl Kind {
         }
     }
 
-    /// A database that forgets, and with it what should remember: nothing can help then (`docs/refresh.md`).
     /// Whether it keeps replicas from their database.
     pub fn is_of_postgres(self) -> bool {
         self.whose() == 2
     }
 
+    /// A database that forgets, and with it what should remember: nothing can help then (`docs/refresh.md`).
     fn is_alone(self) -> bool {
         self == Self::PostgresForgets
     }
