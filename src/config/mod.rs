@@ -10,6 +10,7 @@ mod network;
 mod problem;
 mod reader;
 mod redis;
+mod refresh;
 mod sections;
 mod tree;
 mod validate;
@@ -22,9 +23,10 @@ pub use identity::{Identity, Role, StaticIdentity, StaticPrincipal, TokenDigest}
 pub use network::{InvalidNetwork, Network};
 pub use problem::{Invalid, Origin, Problem};
 pub use redis::{Redis, Sentinel};
+pub use refresh::{Breaker, Refresh};
 pub use sections::{
-    Breaker, Config, Database, Durability, Egress, Journal, Keys, Level, Listen, Log, LogFormat, Proxy,
-    Refresh, Retention, Shutdown,
+    Config, Database, Durability, Egress, Journal, Keys, Level, Listen, Log, LogFormat, Proxy, Retention,
+    Shutdown,
 };
 
 use self::tree::{Node, PREFIX, join};
