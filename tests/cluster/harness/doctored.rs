@@ -1,34 +1,11 @@
 //! The checker must be able to say no.
 
-use procore_simulator::Environment;
-
 use super::*;
-use crate::harness::Fate;
+use crate::harness::{Fate, presented::presented};
 
 fn known() -> Known {
     let [name, grant_id, refresh_token] = ["c", "g", "t"].map(str::to_owned);
     Known { name, grants: vec![(grant_id, 1)], refresh_token }
-}
-
-fn presented(at_ms: i64) -> Presentation {
-    Presentation {
-        seq: 1,
-        at_ms,
-        environment: Environment::Sandbox,
-        client_id: None,
-        grant_type: Some("refresh_token".to_owned()),
-        token_fingerprint: None,
-        token_id: None,
-        grant_id: Some("g".to_owned()),
-        generation: Some(0),
-        known: true,
-        first_presentation: true,
-        outcome: Outcome::Rotated,
-        issued_fingerprint: None,
-        fault: None,
-        remote: ([127, 0, 0, 1], 1).into(),
-        continues: None,
-    }
 }
 
 /// A grant whose attempts at generation 1 were recorded at second 1 by `r` and came to this.

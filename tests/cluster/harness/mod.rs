@@ -15,6 +15,8 @@ mod guardian;
 mod kept;
 mod losses;
 mod migration;
+#[path = "../../faults/harness/presented.rs"]
+mod presented;
 mod proxy;
 mod replica;
 mod rows;

@@ -156,34 +156,12 @@ fn explained(known: &Known, grant: &Grant) {
 
 /// The checker must be able to say no.
 mod doctored {
-    use procore_simulator::{Environment, Outcome};
-
-    use super::{Attempt, Grant, Known, Presentation, account, explained};
+    use super::{Attempt, Grant, Known, account, explained};
+    use crate::harness::presented::presented;
 
     fn known() -> Known {
         let [name, grant_id, refresh_token] = ["c", "g", "t"].map(str::to_owned);
         Known { name, grant_id, first: 1, at: 0, reachable: true, refresh_token }
-    }
-
-    fn presented(at_ms: i64) -> Presentation {
-        Presentation {
-            seq: 1,
-            at_ms,
-            environment: Environment::Sandbox,
-            client_id: None,
-            grant_type: Some("refresh_token".to_owned()),
-            token_fingerprint: None,
-            token_id: None,
-            grant_id: Some("g".to_owned()),
-            generation: Some(0),
-            known: true,
-            first_presentation: true,
-            outcome: Outcome::Rotated,
-            issued_fingerprint: None,
-            fault: None,
-            remote: ([127, 0, 0, 1], 1).into(),
-            continues: None,
-        }
     }
 
     /// A grant at generation 1, whose attempts were recorded at second 1 and came to this.

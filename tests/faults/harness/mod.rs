@@ -5,6 +5,7 @@ use std::time::Duration;
 mod broker;
 mod caller;
 mod checker;
+mod presented;
 mod rows;
 mod table;
 mod world;
