@@ -147,3 +147,21 @@ async fn what_the_provider_asks_for_is_heeded() {
     }
     assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 1), 2));
 }
+
+/// A refresh holds its client's only permit and waits for the process's; a flight to the client's own token comes.
+#[tokio::test]
+async fn who_is_on_trial_waits_for_nobody_who_waits_for_the_trial() {
+    let world = World::new(|settings| (settings.in_flight, settings.in_flight_per_client) = (1, 1)).await;
+    world.simulator.hold_token_requests(Hold::BeforeProcessing);
+    let elsewhere = world.caller("elsewhere");
+    soon(world.simulator.wait_for_log(|log| !log.is_empty())).await;
+    let one = world.caller("one");
+    tokio::time::sleep(A_WHILE).await;
+    let shared = world.caller("shared");
+    tokio::time::sleep(A_WHILE).await;
+    world.simulator.release();
+    for caller in [elsewhere, one, shared] {
+        let served = soon(caller).await.unwrap();
+        assert!(served.is_ok(), "{served:?}");
+    }
+}

@@ -43,7 +43,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Two connections, `one` and `two`, of one OAuth client: refresh tokens alone, nothing to serve.
+    /// Connections `one` and `two` of one OAuth client and `elsewhere` of another: refresh tokens alone, nothing to
+    /// serve. `shared` has the first client's own token.
     pub(crate) async fn new(change: impl FnOnce(&mut config::Refresh)) -> Self {
         Self::with(change, false).await
     }
@@ -76,7 +77,7 @@ impl World {
         let cache = Arc::new(Cache::default());
         let refresher = refresher(sqlite, &simulator, &app, settings, fleet, cache.clone()).await;
         let world = Self { simulator, app, refresher, cache, console: console.unwrap(), _folder: folder };
-        for name in ["one", "two"] {
+        for name in ["one", "two", "elsewhere"] {
             let pair = world.simulator.grant(SANDBOX, &world.app.client_id, 7, 42);
             let import = Import { refresh_token: SecretString::from(pair.refresh_token), access: None };
             world.refresher.import(&connection(name), import).await.unwrap();
@@ -172,19 +173,31 @@ async fn refresher(
         provider: "procore".to_owned(),
         environment: "sandbox".to_owned(),
         client_id: app.client_id.clone(),
-        client_credentials_tenants: Vec::new(),
+        client_credentials_tenants: vec![tenant.name.clone()],
         current_secret: Some(1),
         meta: meta.clone(),
     };
-    sqlite.create_oauth_client(&client).await.unwrap();
-    for (uid, name) in [(3, "one"), (4, "two")] {
+    let other = OauthClient {
+        name: "oauthClients/other".parse().unwrap(),
+        uid: OauthClientUid(Uuid::from_u128(5)),
+        ..client.clone()
+    };
+    for client in [&client, &other] {
+        sqlite.create_oauth_client(client).await.unwrap();
+    }
+    for (uid, name, client, grant_type) in [
+        (3, "one", &client, GrantType::AuthorizationCode),
+        (4, "two", &client, GrantType::AuthorizationCode),
+        (6, "elsewhere", &other, GrantType::AuthorizationCode),
+        (7, "shared", &client, GrantType::ClientCredentials),
+    ] {
         let connection = Connection {
             name: connection(name),
             uid: ConnectionUid(Uuid::from_u128(uid)),
             tenant_uid: tenant.uid,
             display_name: String::new(),
             oauth_client: client.name.clone(),
-            grant_type: GrantType::AuthorizationCode,
+            grant_type,
             account_id: "42".to_owned(),
             max_min_ttl: None,
             generation_floor: Generation(0),
@@ -208,9 +221,11 @@ async fn refresher(
         failpoints: Failpoints::default(),
     });
     let secret = SecretString::from(app.client_secret.clone());
-    let sealed = refresher.vault().seal_secret(&client, 1, &secret).await.unwrap();
-    let version = SecretVersion { version: 1, created_at: Timestamp::default() };
-    store.add_secret(client.uid, &version, &sealed).await.unwrap();
+    for client in [&client, &other] {
+        let sealed = refresher.vault().seal_secret(client, 1, &secret).await.unwrap();
+        let version = SecretVersion { version: 1, created_at: Timestamp::default() };
+        store.add_secret(client.uid, &version, &sealed).await.unwrap();
+    }
     refresher
 }
 
