@@ -1,5 +1,7 @@
 //! Guards of the heart that other faults would not miss: each has a mutation (`scripts/mutations/6_fleet.toml`).
 
+use std::time::Duration;
+
 use procore_simulator::Hold;
 use redis::cmd;
 use token_broker_proto::v1::standing::Breaker;
@@ -8,6 +10,9 @@ use crate::{
     harness::{Fleet, GUARD, Launch, Setup, until},
     restores::{copied, forget, idle},
 };
+
+/// Long enough for what must not happen to happen.
+const A_WHILE: Duration = Duration::from_millis(300);
 
 /// What another medium has is not waited for: whoever drains that one settles it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,5 +98,57 @@ async fn one_canary_for_the_whole_fleet() {
         calls.all_served().await;
     }
     assert_eq!(fleet.presented(&known), known.len());
+    fleet.finish().await.lossless();
+}
+
+/// A connection is another replica's: whoever waits for it here keeps no room from the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_another_replica_holds_no_permit() {
+    let setup =
+        Setup { replicas: 1, change: |config| config.refresh.in_flight_per_client = 1, ..Setup::default() };
+    let mut fleet = Fleet::start(setup).await;
+    let holder = fleet.add("holder", "holder").await;
+    let launch = fleet.replicas[holder].holding_at("connected");
+    fleet.launch(holder, &launch).await;
+    fleet.with_redis(true).await;
+    let app = fleet.proven_app_by(0).await;
+    let known = fleet.connections(&fleet.caller(0).await, &app, "held", 2).await;
+    let held = fleet.insist(&[fleet.caller(holder).await], &known[..1]);
+    until("it has its lease", async || fleet.replicas[holder].reached() > 0).await;
+    let waiting = fleet.insist(&[fleet.caller(0).await], &known[..1]);
+    tokio::time::sleep(A_WHILE).await;
+    fleet.ask(&[fleet.caller(0).await], &known[1..]).all_served().await;
+    assert_eq!(fleet.presented(&known[..1]), 0, "the other one is still held");
+    fleet.replicas[holder].let_go();
+    held.all_served().await;
+    waiting.all_served().await;
+    fleet.finish().await.lossless();
+}
+
+/// What is kept for the next refresh is given back where there will be none: long before it would expire.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_leaves_gives_its_slots_back() {
+    let setup = Setup {
+        replicas: 2,
+        change: |config| config.refresh.holder_lost_after = GUARD * 3,
+        ..Setup::default()
+    };
+    let mut fleet = Fleet::start(setup).await;
+    let app = fleet.proven_app().await;
+    let known = fleet.connections(&fleet.caller(1).await, &app, "in-flight", 4).await;
+    fleet.simulator.hold_token_requests(Hold::AfterProcessing);
+    let calls = fleet.ask(&[fleet.caller(0).await], &known);
+    fleet.all_presented(&known).await;
+    let ending = fleet.replicas[0].ending();
+    ending.terminate();
+    until("it drains", async || !ending.is_ready().await).await;
+    fleet.simulator.release();
+    calls.all_served().await;
+    assert!(ending.ended().await.success());
+    let redis = fleet.redis.as_ref().unwrap();
+    until("nobody holds a slot", async || {
+        redis.run::<Vec<String>>(cmd("KEYS").arg("*:slots:*")).await.is_empty()
+    })
+    .await;
     fleet.finish().await.lossless();
 }
