@@ -117,6 +117,17 @@ impl<'a> Episode<'a> {
                 || !self.fleet.rows().await.grants.values().any(|grant| grant.state == "quarantined")
         })
         .await;
+        self.late().await;
+    }
+
+    /// Doubt lasts seconds here, not minutes: whoever holds an answer, or knows that nothing was sent, may come after its
+    /// end, and is heard (1.5). A loss is what nobody comes for.
+    async fn late(&self) {
+        let patience = Instant::now() + PATIENCE;
+        until("whoever is late has come", async || {
+            Instant::now() > patience || self.fleet.losses().await.iter().all(|loss| loss.why.is_some())
+        })
+        .await;
     }
 
     /// A database that forgot knows again what is known of it elsewhere, as far as no person is needed. What comes next may
@@ -159,6 +170,7 @@ impl<'a> Episode<'a> {
     }
 
     async fn end(mut self) {
+        self.late().await;
         self.count_losses().await;
         let Self { fleet, load, tally, blows, .. } = self;
         load.end().await;

@@ -5,7 +5,7 @@ use procore_simulator::{ClientCredentials, ClientRegistration, Environment, Faul
 use token_broker_proto::v1::{Connection, ImportConnectionRequest, OAuthClient, connection::GrantType};
 
 use super::{
-    Caller, Fleet,
+    Caller, Fleet, now,
     settings::{PROFILE, SANDBOX},
 };
 
@@ -91,12 +91,21 @@ impl Fleet {
 
     /// A person authorises it anew. `false`: not now.
     pub async fn reauthorise(&self, caller: &Caller, app: &App, name: &str) -> bool {
-        let Some((refresh_token, grant)) = import(&self.simulator, caller, app, name).await else {
+        let before = self.rows().await.grants[name].generation;
+        let began = now();
+        let Some((refresh_token, (grant_id, answered))) = import(&self.simulator, caller, app, name).await
+        else {
             return false;
         };
+        // The answer is as the connection is by then: whoever waits for a token may have had it refreshed.
+        let first = self.rows().await.grants[name]
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.generation > before && attempt.dispatched_at >= began)
+            .fold(answered, |first, attempt| first.min(attempt.generation));
         let mut known = self.known.lock().unwrap();
         let known = known.iter_mut().find(|known| known.name == name).expect("a connection of this fleet");
-        known.grants.push(grant);
+        known.grants.push((grant_id, first));
         known.refresh_token = refresh_token;
         true
     }
