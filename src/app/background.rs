@@ -13,7 +13,7 @@ use crate::{
     coordination::{Message, Signal},
     error::Chain,
     model::Timestamp,
-    refresh::{Fleet, Refresher},
+    refresh::{Fleet, Medium, Refresher},
     store::postgres::{Incarnation, Postgres, Retention, Signal as Notice},
 };
 
@@ -42,7 +42,9 @@ pub(super) fn start(
     let policy = Retention { attempts: retention.attempts, events: retention.events, audit: retention.audit };
     tasks.push(run(refresher.clone().drain_for_ever()));
     tasks.push(run(until_drained(refresher.clone(), retain(postgres.clone(), policy))));
-    tasks.push(run(until_drained(refresher.clone(), watch(refresher.clone(), postgres.clone()))));
+    for medium in [Medium::Journal, Medium::Escrow] {
+        tasks.push(run(until_drained(refresher.clone(), watch(refresher.clone(), postgres.clone(), medium))));
+    }
     tasks.push(run(until_drained(refresher.clone(), listen(refresher.clone(), postgres.clone(), me))));
     tasks.push(run(until_drained(refresher.clone(), tell(postgres, notices, me))));
     tasks
@@ -74,9 +76,9 @@ async fn retain(postgres: Arc<Postgres>, policy: Retention) {
     }
 }
 
-/// A promotion, a restore, a copy put in the place of the database: whatever it may have forgotten is offered again.
-/// So it is at the start, since nobody watched before.
-async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>) {
+/// A promotion, a restore, a copy put in the place of the database: whatever it may have forgotten is offered again, from
+/// each medium once it answers. So it is at the start, since nobody watched before.
+async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>, medium: Medium) {
     let mut known: Option<(Incarnation, Timestamp)> = None;
     loop {
         let looked_at = refresher.now();
@@ -87,6 +89,7 @@ async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>) {
                         tracing::error!(
                             ?before,
                             ?now,
+                            medium = medium.as_str(),
                             "database.changed: it may have forgotten what it had committed"
                         );
                         Some(None)
@@ -98,7 +101,7 @@ async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>) {
                 };
                 let offered = match since {
                     Some(since) => {
-                        let offered = refresher.offer_everything(since).await;
+                        let offered = refresher.offer_everything(medium, since).await;
                         refresher.hear(Signal::Lapsed).await;
                         offered
                     }

@@ -1,9 +1,11 @@
 //! Receipts that the database does not have: from the own journal at the start and while running, from escrow by
 //! any replica; and everything within the horizon once the database may have forgotten.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
-use super::Refresher;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Medium, Refresher};
 use crate::{
     journal::drain::{Drained, drain},
     model::{Receipt, Timestamp},
@@ -12,11 +14,14 @@ use crate::{
 /// Pages of escrow that are read again and again until nothing more is adopted; a stop where clocks disagree badly.
 const ROUNDS: usize = 4;
 
-/// Who was asked in vain.
-enum Silent {
-    Redis,
-    Database,
-}
+/// Receipts that are read before they are offered.
+const PAGE: usize = 256;
+/// Connections whose receipts are offered at the same time: they share commits, and leave room for those who refresh. One
+/// by one it would take longer than a doubt lasts.
+const AT_ONCE: usize = 8;
+
+/// Redis or the database was asked in vain.
+struct Silent;
 
 impl Refresher {
     /// Offers what is pending until the broker drains.
@@ -27,58 +32,81 @@ impl Refresher {
         }
     }
 
-    /// Offers what no medium has marked as settled, a connection's oldest generation first. What is younger than a
-    /// round is still in the hands of whoever received it.
+    /// Offers what no medium has marked as settled. What is younger than a round is still in the hands of whoever
+    /// received it.
     pub async fn offer_pending(&self) {
         let older = self.clock.now().minus(self.settings.drain_interval);
-        let pending = self.fleet.journal.as_ref().map(crate::journal::Journal::pending).unwrap_or_default();
-        let escrowed = self.escrow_pending().await;
-        for receipt in pending.iter().chain(&escrowed).filter(|receipt| receipt.received_at <= older) {
-            if self.offer(receipt).await == Drained::Unavailable {
-                return;
-            }
+        let mut pending =
+            self.fleet.journal.as_ref().map(crate::journal::Journal::pending).unwrap_or_default();
+        pending.extend(self.escrow_pending().await);
+        pending.retain(|receipt| receipt.received_at <= older);
+        let _ = self.offer_all(pending).await; // again with the next round
+    }
+
+    /// Offers everything that a medium has within the horizon, or what was received since: after a promotion or a restore
+    /// the database may have forgotten any of it. `false`: somebody is away, and there may be more.
+    pub async fn offer_everything(&self, medium: Medium, since: Option<Timestamp>) -> bool {
+        match medium {
+            Medium::Journal => self.offer_journal(since).await.is_ok(),
+            Medium::Escrow => self.offer_escrow(since).await.is_ok(),
         }
     }
 
-    /// Offers everything within the horizon, or what was received since: after a promotion or a restore the database may
-    /// have forgotten any of it. `false`: the database is away again.
-    pub async fn offer_everything(&self, since: Option<Timestamp>) -> bool {
-        let asked = |receipt: &Receipt| since.is_none_or(|since| receipt.received_at >= since);
-        if let Some(journal) = &self.fleet.journal {
-            let mut all = journal.all();
-            while let Some(receipt) = all.next().await {
-                if asked(&receipt) && self.offer(&receipt).await == Drained::Unavailable {
-                    return false;
-                }
+    async fn offer_journal(&self, since: Option<Timestamp>) -> Result<(), Silent> {
+        let Some(journal) = &self.fleet.journal else { return Ok(()) };
+        let mut all = journal.all();
+        loop {
+            let (mut page, mut read) = (Vec::new(), 0);
+            while read < PAGE
+                && let Some(receipt) = all.next().await
+            {
+                read += 1;
+                page.extend(Some(receipt).filter(|receipt| is_asked(receipt, since)));
             }
+            if read == 0 {
+                return Ok(());
+            }
+            self.offer_all(page).await?;
         }
+    }
+
+    async fn offer_escrow(&self, since: Option<Timestamp>) -> Result<(), Silent> {
+        let Some(redis) = &self.fleet.redis else { return Ok(()) };
         for _ in 0..ROUNDS {
-            match self.offer_escrow(&asked).await {
-                Ok(0) | Err(Silent::Redis) => break,
-                Err(Silent::Database) => return false,
-                Ok(adopted) => tracing::warn!(adopted, "escrow.adopted"),
+            let (mut cursor, mut taken) = (Some(redis.escrow_start()), 0);
+            while let Some(at) = cursor {
+                let (page, next) = redis.escrowed(at).await.map_err(|_| Silent)?;
+                let page = page.iter().filter_map(|escrowed| readable(&escrowed.bytes));
+                taken += self.offer_all(page.filter(|receipt| is_asked(receipt, since)).collect()).await?;
+                cursor = next;
             }
+            if taken == 0 {
+                break;
+            }
+            tracing::warn!(taken, "escrow.adopted");
         }
-        true
+        Ok(())
     }
 
-    /// How many the database took.
-    async fn offer_escrow(&self, asked: &(impl Fn(&Receipt) -> bool + Sync)) -> Result<usize, Silent> {
-        let Some(redis) = &self.fleet.redis else { return Ok(0) };
-        let (mut cursor, mut adopted) = (Some(redis.escrow_start()), 0);
-        while let Some(at) = cursor {
-            let (page, next) = redis.escrowed(at).await.map_err(|_| Silent::Redis)?;
-            for escrowed in page {
-                let Some(receipt) = readable(&escrowed.bytes).filter(asked) else { continue };
-                match self.offer(&receipt).await {
-                    Drained::Unavailable => return Err(Silent::Database),
-                    Drained::Settled(_) | Drained::Adopted(_) => adopted += 1,
-                    _ => {}
-                }
+    /// Offers receipts of many connections at once, each one's oldest generation first. How many the database took.
+    async fn offer_all(&self, mut receipts: Vec<Receipt>) -> Result<usize, Silent> {
+        receipts.sort_by_key(|receipt| (receipt.connection, receipt.burn.generation));
+        let connections = receipts.chunk_by(|one, next| one.connection == next.connection);
+        let offers: Vec<_> = connections.map(|receipts| self.offer_in_turn(receipts)).collect();
+        let taken = stream::iter(offers).buffer_unordered(AT_ONCE);
+        taken.try_fold(0, |sum, taken| ready(Ok(sum + taken))).await
+    }
+
+    async fn offer_in_turn(&self, receipts: &[Receipt]) -> Result<usize, Silent> {
+        let mut taken = 0;
+        for receipt in receipts {
+            match self.offer(receipt).await {
+                Drained::Unavailable => return Err(Silent),
+                Drained::Settled(_) | Drained::Adopted(_) => taken += 1,
+                _ => {}
             }
-            cursor = next;
         }
-        Ok(adopted)
+        Ok(taken)
     }
 
     async fn escrow_pending(&self) -> Vec<Receipt> {
@@ -102,6 +130,10 @@ impl Refresher {
         }
         drained
     }
+}
+
+fn is_asked(receipt: &Receipt, since: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| receipt.received_at >= since)
 }
 
 /// Set aside where it is: it expires with its horizon.

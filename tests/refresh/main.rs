@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use procore_simulator::{Fault, FaultKind, Hold, Phase, RetryHint};
-use token_broker::{error::Reason, model::Generation};
+use token_broker::{error::Reason, model::Generation, refresh::Medium};
 
 use crate::world::{A_WHILE, World, soon};
 
@@ -73,7 +73,7 @@ async fn an_answer_at_hand_is_served_before_it_is_committed() {
     assert_eq!(soon(callers).await.unwrap(), [Ok(Generation(2)), Ok(Generation(2))]);
     assert_eq!(world.row("one").await, ("dispatched".to_owned(), 1));
     world.heal().await;
-    assert!(soon(world.refresher.offer_everything(None)).await);
+    assert!(soon(world.refresher.offer_everything(Medium::Journal, None)).await);
     assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 2), 1));
 }
 
