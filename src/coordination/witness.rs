@@ -3,7 +3,7 @@
 use redis::cmd;
 
 use super::{Away, Coordination, Why, script};
-use crate::model::{ConnectionUid, Generation, Witness};
+use crate::model::{AttemptId, ConnectionUid, Generation, Witness};
 
 const VERSION: &str = "1";
 
@@ -15,6 +15,17 @@ if entry ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1";
 
+/// Over nothing, and over whatever is live and earlier: there nobody need be asked. Numbers that are too long to be exact
+/// never look earlier than they are.
+const CLEAR: &str = "\
+local entry = redis.call('GET', KEYS[1])
+if entry and entry ~= ARGV[1] then
+  local generation = string.match(entry, '^1 (%d+) [%x-]+ live$')
+  if not generation or tonumber(generation) >= tonumber(ARGV[2]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1";
+
 impl Coordination {
     /// What the witness remembers of a connection; `None`: nothing. An entry that cannot be read is [`Away`]: it must
     /// not pass for none.
@@ -22,6 +33,20 @@ impl Coordination {
         let key = self.0.keys.witness(connection.0);
         let entry: Option<Vec<u8>> = self.0.records.call(cmd("GET").arg(key)).await?;
         entry.map(|entry| decode(&entry).ok_or(Away(Why::Unreadable))).transpose()
+    }
+
+    /// Raises an entry to the first attempt at a generation, in one step. `false`: another entry is in the way, and
+    /// nothing was done; read, ask and decide. After [`Away`] nobody knows whether it was raised.
+    pub async fn clear(
+        &self,
+        connection: ConnectionUid,
+        generation: Generation,
+        attempt: AttemptId,
+    ) -> Result<bool, Away> {
+        let new = Witness { generation, attempt: Some(attempt), revoked: false };
+        let mut clear = script(CLEAR, &self.0.keys.witness(connection.0));
+        clear.arg(encode(new)).arg(generation.0);
+        self.record::<u32>(&clear).await.map(|cleared| cleared == 1)
     }
 
     /// Replaces `expected` by `new`. `false`: there is another entry; read, ask and decide anew. A generation is
@@ -71,7 +96,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::AttemptId;
 
     #[test]
     fn an_entry_is_read_as_it_was_written() {

@@ -51,6 +51,9 @@ impl Refresher {
         spend: &Spend,
     ) -> Result<Option<Witness>, Unheard> {
         let connection = subject.connection.uid;
+        if redis.clear(connection, spend.generation(), spend.attempt()).await? {
+            return Ok(None);
+        }
         loop {
             let entry = redis.witness(connection).await?;
             // An earlier generation's entry needs no proof, a later one's cannot be helped by one.

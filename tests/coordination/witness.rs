@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use redis::cmd;
 use token_broker::{
     coordination::{Away, Why},
-    model::{Generation, Witness},
+    model::{Claim, Generation, Verdict, Witness},
 };
 use tokio::task::JoinSet;
 
@@ -45,6 +45,44 @@ async fn an_entry_is_replaced_only_where_it_is_the_expected_one() {
 }
 
 #[tokio::test]
+async fn an_attempt_is_cleared_in_one_step_over_what_is_earlier_and_live() {
+    let server = Redis::start().await;
+    let [replica] = fleet::<1>(&server).await;
+    let mine = entry(5, 9);
+    let at =
+        |generation, attempt, revoked| Some(Witness { generation: Generation(generation), attempt, revoked });
+    let somebody = entry(0, 1).attempt;
+    let cases = [
+        (None, true),
+        (at(4, somebody, false), true),
+        (at(4, None, false), true),
+        (at(4, somebody, true), false),
+        (Some(mine), true),
+        (at(5, somebody, false), false),
+        (at(5, None, false), false),
+        (at(5, mine.attempt, true), false),
+        (at(6, somebody, false), false),
+        (at(10, somebody, false), false),
+        (at(u64::MAX, None, false), false),
+    ];
+    for (before, cleared) in cases {
+        let connection = connection();
+        if let Some(before) = before {
+            assert_eq!(replica.raise(connection, None, before).await, Ok(true));
+        }
+        let claim = Claim { generation: mine.generation, attempt: mine.attempt.unwrap(), row: None };
+        let answer = replica.clear(connection, claim.generation, claim.attempt).await;
+        assert_eq!(answer, Ok(cleared), "{before:?}");
+        let after = if cleared { Some(mine) } else { before };
+        assert_eq!(replica.witness(connection).await, Ok(after), "{before:?}");
+        if cleared {
+            assert_eq!(Witness::consult(before.as_ref(), claim, None), Verdict::Raise(mine), "{before:?}");
+        }
+        server.flush().await;
+    }
+}
+
+#[tokio::test]
 async fn of_many_that_raise_at_once_one_wins_each_step() {
     let server = Redis::start().await;
     let replicas = fleet::<2>(&server).await;
@@ -81,4 +119,6 @@ async fn a_damaged_entry_does_not_pass_for_none() {
         server.run(cmd("SET").arg(format!("token-broker:test:witness:{connection}")).arg("1 7")).await;
     assert_eq!(replica.witness(connection).await, Err(Away(Why::Unreadable)));
     assert_eq!(replica.raise(connection, None, entry(9, 9)).await, Ok(false));
+    let mine = entry(9, 9);
+    assert_eq!(replica.clear(connection, mine.generation, mine.attempt.unwrap()).await, Ok(false));
 }
