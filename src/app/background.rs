@@ -14,7 +14,7 @@ use crate::{
     error::Chain,
     model::Timestamp,
     refresh::{Fleet, Medium, Refresher},
-    store::postgres::{Incarnation, Postgres, Retention, Signal as Notice},
+    store::postgres::{Incarnation, Lineage, Postgres, Retention, Signal as Notice},
 };
 
 /// Between two looks at which database it is.
@@ -42,8 +42,9 @@ pub(super) fn start(
     let policy = Retention { attempts: retention.attempts, events: retention.events, audit: retention.audit };
     tasks.push(run(refresher.clone().drain_for_ever()));
     tasks.push(run(until_drained(refresher.clone(), retain(postgres.clone(), policy))));
-    for medium in [Medium::Journal, Medium::Escrow] {
-        tasks.push(run(until_drained(refresher.clone(), watch(refresher.clone(), postgres.clone(), medium))));
+    for (medium, lineage) in [(Medium::Journal, fleet.lineage.clone()), (Medium::Escrow, None)] {
+        let watch = watch(refresher.clone(), postgres.clone(), medium, lineage);
+        tasks.push(run(until_drained(refresher.clone(), watch)));
     }
     tasks.push(run(until_drained(refresher.clone(), listen(refresher.clone(), postgres.clone(), me))));
     tasks.push(run(until_drained(refresher.clone(), tell(postgres, notices, me))));
@@ -78,7 +79,12 @@ async fn retain(postgres: Arc<Postgres>, policy: Retention) {
 
 /// A promotion, a restore, a copy put in the place of the database: whatever it may have forgotten is offered again, from
 /// each medium once it answers. So it is at the start, since nobody watched before.
-async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>, medium: Medium) {
+async fn watch(
+    refresher: Arc<Refresher>,
+    postgres: Arc<Postgres>,
+    medium: Medium,
+    lineage: Option<Arc<Lineage>>,
+) {
     let mut known: Option<(Incarnation, Timestamp)> = None;
     loop {
         let looked_at = refresher.now();
@@ -109,6 +115,9 @@ async fn watch(refresher: Arc<Refresher>, postgres: Arc<Postgres>, medium: Mediu
                 };
                 if offered {
                     known = Some((now, looked_at));
+                    if let Some(lineage) = &lineage {
+                        lineage.know(now);
+                    }
                 }
             }
             Err(error) => tracing::debug!(error = %Chain(&error), "database.unknown"),

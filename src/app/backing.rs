@@ -14,7 +14,7 @@ use crate::{
     seal::{Keyring, SealError},
     store::{
         Store,
-        postgres::{Postgres, Settings},
+        postgres::{Lineage, Postgres, Settings},
         sqlite::Sqlite,
     },
 };
@@ -59,8 +59,13 @@ impl Backing {
         }
         let postgres = Arc::new(Postgres::open(&settings, clock.clone()).await.context("the database")?);
         let (sender, notices) = unbounded_channel();
-        let fleet =
-            Fleet { redis, journal: Some(journal), notices: Some(sender), witness_required: forgetful };
+        let fleet = Fleet {
+            redis,
+            journal: Some(journal),
+            notices: Some(sender),
+            witness_required: forgetful,
+            lineage: Some(Arc::new(Lineage::new(postgres.clone()))),
+        };
         Ok(Self { store: postgres.clone(), fleet, shared: Some(Shared { postgres, notices }) })
     }
 }

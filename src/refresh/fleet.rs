@@ -1,10 +1,13 @@
 //! The other replicas, and the media that hold an answer beside the database. Alone, all of it is absent.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     coordination::{Coordination, Signal, State},
     journal::Journal,
+    store::postgres::Lineage,
 };
 
 /// What a replica has beside its database.
@@ -18,6 +21,8 @@ pub struct Fleet {
     pub notices: Option<UnboundedSender<Signal>>,
     /// Whether nothing is spent without the witness: the database may forget what it has committed.
     pub witness_required: bool,
+    /// Where it is not: whether this is still the database that was trusted.
+    pub lineage: Option<Arc<Lineage>>,
 }
 
 impl Fleet {

@@ -10,7 +10,8 @@ use crate::{
 
 impl Refresher {
     /// Clears a burnt token for sending, or quarantines a grant of which the witness remembers more than the
-    /// database does. Where there is no witness the database's word stands alone, if the operator said it may.
+    /// database does. Where there is no witness the database's word stands alone, if the operator said it may; where it
+    /// is unheard, only that of the database that was there before.
     pub(super) async fn cleared(&self, subject: &Subject, spend: Spend) -> Result<Spend, Refusal> {
         let Some(redis) = &self.fleet.redis else {
             return if self.fleet.witness_required {
@@ -36,10 +37,21 @@ impl Refresher {
             Err(unheard) => {
                 tracing::warn!(error = %unheard, attempt = %spend.attempt(), "witness.unheard");
                 match unheard {
-                    Unheard::Redis(_) if !self.fleet.witness_required => Ok(spend),
+                    Unheard::Redis(_) if !self.fleet.witness_required && self.is_known_database().await => {
+                        Ok(spend)
+                    }
                     _ => self.unwitnessed(subject, &spend).await,
                 }
             }
+        }
+    }
+
+    /// Whoever operates it says that it forgets nothing. A restore does all the same: its burns are asked for by the
+    /// witness, or wait until what is kept has been offered.
+    async fn is_known_database(&self) -> bool {
+        match &self.fleet.lineage {
+            Some(lineage) => lineage.is_known().await.unwrap_or(false),
+            None => true,
         }
     }
 

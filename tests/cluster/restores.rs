@@ -6,7 +6,7 @@ use std::time::Instant;
 use procore_simulator::Hold;
 
 use crate::{
-    harness::{Fleet, GUARD, Known, Setup, Verdict, table, until},
+    harness::{Fleet, GUARD, Known, Setup, Verdict, Way, table, until},
     redis_faults::forget_leases,
 };
 
@@ -123,6 +123,25 @@ async fn a_database_that_forgets_is_reminded() {
     burns.lossless();
     let doubles = red.violations.iter().filter(|found| found.starts_with("I1")).count();
     assert!(doubles >= 4, "without the witness the checker must see red: {red:#?}");
+}
+
+/// The operator says that it forgets nothing, and nobody hears the witness. What it forgot is offered before anything is
+/// spent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_replaced_is_not_trusted_unwitnessed() {
+    let (mut fleet, known) = copied(true).await;
+    fleet.insist(&fleet.callers().await, &known).all_served().await;
+    until("everything is settled", async || idle(&fleet, &known, 1).await == known.len()).await;
+    (0..3).for_each(|replica| fleet.way(replica, Way::Cut));
+    fleet.with_redis(false).await;
+    forget(&mut fleet).await;
+    for caller in fleet.callers().await {
+        for known in &known {
+            until("it is refreshed", async || caller.refresh(&known.name).await.is_ok()).await;
+        }
+    }
+    (0..3).for_each(|replica| fleet.way(replica, Way::Open));
+    fleet.finish().await.lossless();
 }
 
 /// A copy is made while an attempt is open, which its holder then gives back; others bring the next pairs. The copy knows

@@ -1,5 +1,7 @@
 //! Which database this is: a failover or a restore shows, and with it the chance that something is forgotten.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::{Postgres, Statement};
 use crate::store::StoreError;
 
@@ -27,6 +29,33 @@ impl Incarnation {
     #[must_use]
     pub fn restarted(&self, later: &Self) -> bool {
         self.started != later.started
+    }
+}
+
+/// The database as this replica knows it: when it last looked, and had offered what it keeps beside it.
+#[derive(Debug)]
+pub struct Lineage {
+    postgres: Arc<Postgres>,
+    known: Mutex<Option<Incarnation>>,
+}
+
+impl Lineage {
+    /// Of a database at which nobody has looked.
+    #[must_use]
+    pub fn new(postgres: Arc<Postgres>) -> Self {
+        Self { postgres, known: Mutex::default() }
+    }
+
+    /// It was looked at.
+    pub fn know(&self, now: Incarnation) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether it certainly is the one that is known, with all that it had committed.
+    pub async fn is_known(&self) -> Result<bool, StoreError> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.postgres.incarnation().await?;
+        Ok(known.is_some_and(|known| !known.may_forget(&now) && !known.restarted(&now)))
     }
 }
 

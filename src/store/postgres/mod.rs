@@ -21,6 +21,7 @@ mod incarnation;
 mod keys;
 mod migrate;
 mod open;
+mod pool;
 mod retain;
 mod secrets;
 mod signals;
@@ -31,14 +32,14 @@ mod together;
 mod written;
 
 pub use fitness::Unfit;
-pub use incarnation::Incarnation;
+pub use incarnation::{Incarnation, Lineage};
 pub use migrate::{MigrateError, Migration, Migrations, ROLES, State};
 pub use open::{OpenError, Settings};
 pub use retain::{Retained, Retention};
 pub use signals::Signal;
 
 use failure::Fate;
-use open::Pool;
+use pool::Pool;
 use skew::Skew;
 use statement::{Answer, Statement};
 use together::Together;
@@ -109,7 +110,10 @@ impl Inner {
             let mut connection = self.pool.acquire().await.map_err(Failed::unread)?;
             let run = statement.run(&mut connection, self.pool.prepared);
             let failure = match tokio::time::timeout(self.patience, run).await {
-                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Ok(rows)) => {
+                    self.pool.put_back(connection);
+                    return Ok(rows);
+                }
                 Ok(Err(failure)) => failure,
                 Err(silence) => {
                     self.pool.abandon(connection);
@@ -139,7 +143,10 @@ impl Inner {
             let mut connection = self.pool.acquire().await?;
             let run = statement.run(&mut connection, self.pool.prepared);
             match tokio::time::timeout(self.patience, run).await {
-                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Ok(rows)) => {
+                    self.pool.put_back(connection);
+                    return Ok(rows);
+                }
                 Ok(Err(failure)) if failure.is_lost() && again => again = false,
                 Ok(Err(failure)) => return Err(LookError::Refused(failure.error)),
                 Err(silence) => {

@@ -1,24 +1,20 @@
 //! Opening the database: the connections, and what is refused before anything is served.
 
-use std::{
-    str::FromStr as _,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{str::FromStr as _, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
-    pool::PoolConnection,
+    ConnectOptions as _, Connection as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{Inner, Postgres, Skew, Together, Unfit, fitness, skew};
-use crate::{clock::Clock, config::Durability, store::StoreError};
+use super::{
+    Inner, Postgres, Skew, Together, Unfit, fitness,
+    pool::{self, ACQUIRE, Pool},
+    skew,
+};
+use crate::{clock::Clock, config::Durability};
 
-const ACQUIRE: Duration = Duration::from_secs(5);
-/// A connection that lay idle for longer is asked whether it lives: a commit on a dead one would be ambiguous.
-const IDLE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the database is reached.
@@ -47,16 +43,6 @@ pub enum OpenError {
     Unfit(#[from] Unfit),
 }
 
-/// The connections, and the last reason why one was not used.
-#[derive(Debug)]
-pub(super) struct Pool {
-    connections: PgPool,
-    pub(super) prepared: bool,
-    unfit: Arc<Mutex<Option<Unfit>>>,
-    /// When a connection was last found dead: those that lay idle since are asked before they are used.
-    lost: Arc<Mutex<Option<Instant>>>,
-}
-
 impl Postgres {
     /// Opens the database. One that cannot be reached now, or is a standby, is no error: connections are made when they
     /// are needed, holders of tokens in memory are served meanwhile, and nothing is spent. Every connection is examined
@@ -66,7 +52,7 @@ impl Postgres {
         let direct = settings.direct_url.as_ref().map(|url| self::options(url, "database.direct_url"));
         let direct = direct.transpose()?.unwrap_or_else(|| options.clone());
         let reached = examine(&options, settings.durability).await?;
-        let pool = pool(options, settings);
+        let pool = Pool::new(options, settings);
         let direct =
             PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_lazy_with(direct);
         let inner = Arc::new_cyclic(|inner| {
@@ -77,26 +63,8 @@ impl Postgres {
             tracing::warn!(%error, "the database's clock was not read");
         }
         skew::watch(&inner);
+        pool::tend(&inner);
         Ok(Self(inner))
-    }
-}
-
-impl Pool {
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
-        self.connections.acquire().await.map_err(|error| {
-            let unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            StoreError::Unavailable(unfit.map_or_else(|| error.into(), Into::into))
-        })
-    }
-
-    /// Lets go of a connection without a word: a cancel would make an unreplicated commit look like a replicated one.
-    pub(super) fn abandon(&self, connection: PoolConnection<sqlx::Postgres>) {
-        drop(connection.detach());
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    pub(super) async fn close(&self) {
-        self.connections.close().await;
     }
 }
 
@@ -147,39 +115,4 @@ async fn examine(options: &PgConnectOptions, durability: Durability) -> Result<b
             Ok(false)
         }
     }
-}
-
-fn pool(options: PgConnectOptions, settings: &Settings) -> Pool {
-    let unfit = Arc::new(Mutex::new(None));
-    let (complaint, durability) = (Arc::clone(&unfit), settings.durability);
-    let lost = Arc::new(Mutex::new(None::<Instant>));
-    let losses = Arc::clone(&lost);
-    let connections = PgPoolOptions::new()
-        .max_connections(settings.pool)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let complaint = Arc::clone(&complaint);
-            Box::pin(async move {
-                let fitness = fitness::examine(connection, durability).await;
-                let unfit = match &fitness {
-                    Err(sqlx::Error::Configuration(error)) => error.downcast_ref::<Unfit>().cloned(),
-                    _ => None,
-                };
-                *complaint.lock().unwrap_or_else(PoisonError::into_inner) = unfit;
-                fitness
-            })
-        })
-        .before_acquire(move |connection, lies| {
-            let lost = *losses.lock().unwrap_or_else(PoisonError::into_inner);
-            let suspect = lies.idle_for > IDLE || lost.is_some_and(|lost| lies.idle_for >= lost.elapsed());
-            Box::pin(async move {
-                if suspect {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options);
-    Pool { connections, prepared: settings.prepared_statements, unfit, lost }
 }
