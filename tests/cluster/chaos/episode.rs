@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use token_broker::config::{Config, Durability};
+
 use super::{
     blow::Wound,
     load::Load,
-    plan::{Blow, Plan, REPLICAS},
+    plan::{Blow, Kind, Plan, REPLICAS},
     tally::Tally,
 };
 use crate::harness::{App, Fleet, Setup, now, until};
@@ -31,18 +33,25 @@ pub struct Episode<'a> {
     told: HashSet<(String, i64)>,
 }
 
+fn settings(config: &mut Config) {
+    config.refresh.in_flight_per_client_fleet = 12;
+    config.shutdown.grace = Duration::from_secs(20);
+}
+
 impl<'a> Episode<'a> {
     /// From the start of a fleet to the checker's word.
     pub async fn play(plan: &Plan, end: Option<Instant>, tally: &'a mut Tally) {
-        let setup = Setup {
-            replicas: REPLICAS,
-            own_postgres: Some(""),
-            change: |config| {
-                config.refresh.in_flight_per_client_fleet = 12;
-                config.shutdown.grace = Duration::from_secs(20);
-            },
-            ..Setup::default()
+        // An operator whose database may forget says so.
+        let forgets = plan.blows.iter().any(|blow| blow.kinds.contains(&Kind::PostgresForgets));
+        let change = if forgets {
+            |config: &mut Config| {
+                settings(config);
+                config.database.durability = Durability::Asynchronous;
+            }
+        } else {
+            settings
         };
+        let setup = Setup { replicas: REPLICAS, own_postgres: Some(""), change, ..Setup::default() };
         let fleet = Fleet::start(setup).await;
         let app = fleet.proven_app().await;
         fleet.simulator.knobs(|knobs| (knobs.access_ttl, knobs.latency_ms) = (LIFE, 40));
