@@ -4,6 +4,7 @@
 mod contract;
 mod fixtures;
 mod migrating;
+mod pool;
 mod postgres;
 mod property;
 #[path = "../servers/mod.rs"]
