@@ -51,7 +51,7 @@ where
         in_flight.insert(key.clone(), flight.clone());
         drop(in_flight);
         let landed = Landed { key: key.clone(), in_flight: self.in_flight.clone() };
-        let work = work();
+        let work = Box::pin(work()); // large: moved by its address
         tasks.spawn(async move {
             let result = work.await;
             // Off the board first: who comes after the result is known must look at the store anew.
