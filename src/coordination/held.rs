@@ -36,18 +36,9 @@ pub(super) struct Terms {
 /// Held until dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    let_go: oneshot::Sender<Told>,
+    let_go: oneshot::Sender<()>,
     given_back: oneshot::Receiver<()>,
     ours: Arc<AtomicBool>,
-}
-
-/// What those who wait for it hear of its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// That it is free.
-    Here,
-    /// More than that, elsewhere.
-    Elsewhere,
 }
 
 impl Held {
@@ -67,33 +58,21 @@ impl Held {
 
     /// Gives it back; where Redis is away that goes on in the background.
     pub(super) async fn release(self) {
-        let _ = self.let_go.send(Told::Here);
+        let _ = self.let_go.send(());
         let _ = self.given_back.await;
-    }
-
-    /// Gives it back in the background, and does not tell: whoever waits for it hears of what came of it.
-    pub(super) fn end(self) {
-        let _ = self.let_go.send(Told::Elsewhere);
     }
 }
 
 impl Terms {
-    async fn hold(
-        self,
-        mut asked: oneshot::Receiver<Told>,
-        done: oneshot::Sender<()>,
-        ours: Arc<AtomicBool>,
-    ) {
-        let told = loop {
-            if let Ok(asked) = timeout(self.ttl / 3, &mut asked).await {
-                break asked.unwrap_or(Told::Here); // it was dropped
-            }
+    async fn hold(self, mut asked: oneshot::Receiver<()>, done: oneshot::Sender<()>, ours: Arc<AtomicBool>) {
+        // Also ends where the holder was dropped.
+        while timeout(self.ttl / 3, &mut asked).await.is_err() {
             let Some(renew) = self.renew.as_ref().filter(|_| ours.load(Ordering::Relaxed)) else { continue };
             if let Ok(0) = self.link.call::<u32>(renew).await {
                 ours.store(false, Ordering::Relaxed);
             }
-        };
-        if self.try_give_back(told).await {
+        }
+        if self.try_give_back().await {
             return;
         }
         drop(done);
@@ -101,9 +80,9 @@ impl Terms {
     }
 
     /// Whoever waits for it is told after it is free, not before.
-    async fn try_give_back(&self, told: Told) -> bool {
+    async fn try_give_back(&self) -> bool {
         let given_back = self.link.call::<u32>(&self.give_back).await;
-        if given_back == Ok(1) && told == Told::Here {
+        if given_back == Ok(1) {
             self.announcer.announce(Signal::Released { subject: self.subject });
         }
         given_back.is_ok()
@@ -114,7 +93,7 @@ impl Terms {
         let expired = Instant::now() + self.ttl;
         while Instant::now() < expired {
             sleep(AGAIN.min(self.ttl / 3)).await;
-            if self.try_give_back(Told::Here).await {
+            if self.try_give_back().await {
                 return;
             }
         }

@@ -90,11 +90,6 @@ impl Lease {
     pub async fn release(self) {
         self.0.release().await;
     }
-
-    /// Gives it back, soon, after a success: `Signal::Moved` tells the others, and more.
-    pub fn end(self) {
-        self.0.end();
-    }
 }
 
 /// A script's arguments: who, and how long.

@@ -139,8 +139,8 @@ impl Refresher {
     async fn refresh(self: &Arc<Self>, name: ConnectionName, why: Why) -> Result<Landing, Refusal> {
         self.reach("started").await;
         let subject = self.directory.subject(&name).await?;
-        let (due, _permit, lease) = match self.turn(&subject, why).await? {
-            Turn::Ours(due, permit, lease) => (due, permit, lease), // nothing is sent in vain, not even the secret's proof
+        let (due, _turn) = match self.turn(&subject, why).await? {
+            Turn::Ours(due, permit, lease) => (due, (permit, lease)), // nothing is sent in vain, not even the secret's proof
             Turn::MovedOn => return Ok(self.moved_on(&name)),
             Turn::Elsewhere => return Ok(Landing::Skipped),
         };
@@ -161,9 +161,6 @@ impl Refresher {
         self.keep_raw(&subject, &held, &answer, &outcome).await;
         let landing = self.conclude(&subject, &held, outcome).await; // durable before anyone sees it
         self.reach("before_wake").await;
-        if let (Ok(Landing::Brought(_)), Some(lease)) = (&landing, lease) {
-            lease.end();
-        }
         landing
     }
 
