@@ -13,8 +13,8 @@ use crate::{
     coordination::{Message, Signal},
     error::Chain,
     model::Timestamp,
-    refresh::{Fleet, Medium, Refresher},
-    store::postgres::{Incarnation, Lineage, Postgres, Retention, Signal as Notice},
+    refresh::{Fleet, Lineage, Medium, Refresher},
+    store::postgres::{Incarnation, Postgres, Retention, Signal as Notice},
 };
 
 /// Between two looks at which database it is.
@@ -42,8 +42,8 @@ pub(super) fn start(
     let policy = Retention { attempts: retention.attempts, events: retention.events, audit: retention.audit };
     tasks.push(run(refresher.clone().drain_for_ever()));
     tasks.push(run(until_drained(refresher.clone(), retain(postgres.clone(), policy))));
-    for (medium, lineage) in [(Medium::Journal, fleet.lineage.clone()), (Medium::Escrow, None)] {
-        let watch = watch(refresher.clone(), postgres.clone(), medium, lineage);
+    for medium in [Medium::Journal, Medium::Escrow] {
+        let watch = watch(refresher.clone(), postgres.clone(), medium, fleet.lineage.clone());
         tasks.push(run(until_drained(refresher.clone(), watch)));
     }
     tasks.push(run(until_drained(refresher.clone(), listen(refresher.clone(), postgres.clone(), me))));
@@ -92,12 +92,13 @@ async fn watch(
             Ok(now) => {
                 let since = match &known {
                     Some((before, _)) if before.may_forget(&now) => {
-                        tracing::error!(
-                            ?before,
-                            ?now,
-                            medium = medium.as_str(),
-                            "database.changed: it may have forgotten what it had committed"
-                        );
+                        if medium == Medium::Journal {
+                            tracing::error!(
+                                ?before,
+                                ?now,
+                                "database.changed: it may have forgotten what it had committed"
+                            );
+                        }
                         Some(None)
                     }
                     // What came after the last look would not show.
@@ -108,7 +109,9 @@ async fn watch(
                 let offered = match since {
                     Some(since) => {
                         let offered = refresher.offer_everything(medium, since).await;
-                        refresher.hear(Signal::Lapsed).await;
+                        if medium == Medium::Journal {
+                            refresher.hear(Signal::Lapsed).await;
+                        }
                         offered
                     }
                     None => true,
@@ -116,7 +119,7 @@ async fn watch(
                 if offered {
                     known = Some((now, looked_at));
                     if let Some(lineage) = &lineage {
-                        lineage.know(now);
+                        lineage.offered(medium, now);
                     }
                 }
             }

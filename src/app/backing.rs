@@ -10,11 +10,11 @@ use crate::{
     config::{self, Config, Durability},
     coordination::{Coordination, Signal},
     journal::Journal,
-    refresh::Fleet,
+    refresh::{Fleet, Lineage},
     seal::{Keyring, SealError},
     store::{
         Store,
-        postgres::{Lineage, Postgres, Settings},
+        postgres::{Postgres, Settings},
         sqlite::Sqlite,
     },
 };

@@ -20,8 +20,9 @@ return 1";
 const CLEAR: &str = "\
 local entry = redis.call('GET', KEYS[1])
 if entry and entry ~= ARGV[1] then
-  local generation = string.match(entry, '^1 (%d+) [%x-]+ live$')
-  if not generation or tonumber(generation) >= tonumber(ARGV[2]) then return 0 end
+  local generation, attempt = string.match(entry, '^1 (%d+) ([%x-]+) live$')
+  if not generation or (attempt ~= '-' and #attempt ~= 36) then return 0 end
+  if string.find(generation, '^0%d') or tonumber(generation) >= tonumber(ARGV[2]) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1";

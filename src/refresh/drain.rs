@@ -1,9 +1,15 @@
 //! Receipts that the database does not have: from the own journal at the start and while running, from escrow by
 //! any replica; and everything within the horizon once the database may have forgotten.
 
-use std::{future::ready, sync::Arc};
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 
 use super::{Medium, Refresher};
 use crate::{
@@ -88,25 +94,31 @@ impl Refresher {
         Ok(())
     }
 
-    /// Offers receipts of many connections at once, each one's oldest generation first. How many the database took.
+    /// Offers receipts of many connections at once, each one's oldest generation first. How many the database took. Once
+    /// it is away nothing more is offered; what has begun is brought to its end, or nobody would hear of it.
     async fn offer_all(&self, mut receipts: Vec<Receipt>) -> Result<usize, Silent> {
         receipts.sort_by_key(|receipt| (receipt.connection, receipt.burn.generation));
+        let away = AtomicBool::new(false);
         let connections = receipts.chunk_by(|one, next| one.connection == next.connection);
-        let offers: Vec<_> = connections.map(|receipts| self.offer_in_turn(receipts)).collect();
+        let offers: Vec<_> = connections.map(|receipts| self.offer_in_turn(receipts, &away)).collect();
         let taken = stream::iter(offers).buffer_unordered(AT_ONCE);
-        taken.try_fold(0, |sum, taken| ready(Ok(sum + taken))).await
+        let taken = taken.fold(0, |sum, taken| ready(sum + taken)).await;
+        if away.into_inner() { Err(Silent) } else { Ok(taken) }
     }
 
-    async fn offer_in_turn(&self, receipts: &[Receipt]) -> Result<usize, Silent> {
+    async fn offer_in_turn(&self, receipts: &[Receipt], away: &AtomicBool) -> usize {
         let mut taken = 0;
         for receipt in receipts {
+            if away.load(Ordering::Relaxed) {
+                break;
+            }
             match self.offer(receipt).await {
-                Drained::Unavailable => return Err(Silent),
+                Drained::Unavailable => away.store(true, Ordering::Relaxed),
                 Drained::Settled(_) | Drained::Adopted(_) => taken += 1,
                 _ => {}
             }
         }
-        Ok(taken)
+        taken
     }
 
     async fn escrow_pending(&self) -> Vec<Receipt> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::Lineage;
 use crate::{
     coordination::{Coordination, Signal, State},
     journal::Journal,
-    store::postgres::Lineage,
 };
 
 /// What a replica has beside its database.

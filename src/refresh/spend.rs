@@ -19,7 +19,7 @@ use crate::{
     },
     provider::{Answer, Connected, SendLimits, TokenRequest},
     seal::OpenError,
-    store::StoreError,
+    store::{StoreError, postgres::Incarnation},
 };
 
 /// Everything that a presentation needs, at hand before the burn: afterwards nothing is acquired, only used.
@@ -44,6 +44,8 @@ pub(super) enum Look {
 /// A burnt token on its way out.
 pub(super) struct Spend {
     held: Holding,
+    /// The database that was known before the burn.
+    pub(super) database: Option<Incarnation>,
     request: TokenRequest,
     connected: Connected,
     limits: SendLimits,
@@ -200,6 +202,7 @@ impl Refresher {
         if connected.is_closed() {
             return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
         }
+        let database = self.fleet.lineage.as_ref().and_then(|lineage| lineage.known());
         if !self.burn_committed(subject, burn.clone()).await? {
             return Ok(None);
         }
@@ -233,6 +236,7 @@ impl Refresher {
             request: TokenRequest::refresh(&subject.profile, &subject.credentials(secret), &token),
             limits: SendLimits { body_deadline, total: self.settings.total_timeout },
             held: Holding { tenant, connection, burn, parent, sealer },
+            database,
             connected,
         }))
     }

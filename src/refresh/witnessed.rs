@@ -37,7 +37,7 @@ impl Refresher {
             Err(unheard) => {
                 tracing::warn!(error = %unheard, attempt = %spend.attempt(), "witness.unheard");
                 match unheard {
-                    Unheard::Redis(_) if !self.fleet.witness_required && self.is_known_database().await => {
+                    Unheard::Redis(_) if !self.fleet.witness_required && self.is_trusted(&spend).await => {
                         Ok(spend)
                     }
                     _ => self.unwitnessed(subject, &spend).await,
@@ -46,11 +46,10 @@ impl Refresher {
         }
     }
 
-    /// Whoever operates it says that it forgets nothing. A restore does all the same: its burns are asked for by the
-    /// witness, or wait until what is kept has been offered.
-    async fn is_known_database(&self) -> bool {
+    /// Whether the database that the token was burnt in has forgotten nothing.
+    async fn is_trusted(&self, spend: &Spend) -> bool {
         match &self.fleet.lineage {
-            Some(lineage) => lineage.is_known().await.unwrap_or(false),
+            Some(lineage) => lineage.is_still(spend.database).await.unwrap_or(false),
             None => true,
         }
     }

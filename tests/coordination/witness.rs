@@ -120,5 +120,10 @@ async fn a_damaged_entry_does_not_pass_for_none() {
     assert_eq!(replica.witness(connection).await, Err(Away(Why::Unreadable)));
     assert_eq!(replica.raise(connection, None, entry(9, 9)).await, Ok(false));
     let mine = entry(9, 9);
-    assert_eq!(replica.clear(connection, mine.generation, mine.attempt.unwrap()).await, Ok(false));
+    for damaged in ["1 7", "1 07 - live", "1 7 abc live", "1 7 -- live", "2 7 - live", "1 7 - live "] {
+        let key = format!("token-broker:test:witness:{connection}");
+        let _: String = server.run(cmd("SET").arg(key).arg(damaged)).await;
+        let cleared = replica.clear(connection, mine.generation, mine.attempt.unwrap()).await;
+        assert_eq!(cleared, Ok(false), "{damaged:?}");
+    }
 }

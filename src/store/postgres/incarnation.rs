@@ -1,7 +1,5 @@
 //! Which database this is: a failover or a restore shows, and with it the chance that something is forgotten.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::{Postgres, Statement};
 use crate::store::StoreError;
 
@@ -25,37 +23,16 @@ impl Incarnation {
         (self.system, self.timeline) != (later.system, later.timeline) || later.position < self.position
     }
 
+    /// Whether it is the same server, of the same branch, not restarted in between.
+    #[must_use]
+    pub fn is_same_run(&self, other: &Self) -> bool {
+        (self.system, self.timeline, self.started) == (other.system, other.timeline, other.started)
+    }
+
     /// Whether the server was started in between: it may be a copy that lacks only what came after this was asked.
     #[must_use]
     pub fn restarted(&self, later: &Self) -> bool {
         self.started != later.started
-    }
-}
-
-/// The database as this replica knows it: when it last looked, and had offered what it keeps beside it.
-#[derive(Debug)]
-pub struct Lineage {
-    postgres: Arc<Postgres>,
-    known: Mutex<Option<Incarnation>>,
-}
-
-impl Lineage {
-    /// Of a database at which nobody has looked.
-    #[must_use]
-    pub fn new(postgres: Arc<Postgres>) -> Self {
-        Self { postgres, known: Mutex::default() }
-    }
-
-    /// It was looked at.
-    pub fn know(&self, now: Incarnation) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-    }
-
-    /// Whether it certainly is the one that is known, with all that it had committed.
-    pub async fn is_known(&self) -> Result<bool, StoreError> {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.postgres.incarnation().await?;
-        Ok(known.is_some_and(|known| !known.may_forget(&now) && !known.restarted(&now)))
     }
 }
 

@@ -32,7 +32,7 @@ mod together;
 mod written;
 
 pub use fitness::Unfit;
-pub use incarnation::{Incarnation, Lineage};
+pub use incarnation::Incarnation;
 pub use migrate::{MigrateError, Migration, Migrations, ROLES, State};
 pub use open::{OpenError, Settings};
 pub use retain::{Retained, Retention};

@@ -5,7 +5,7 @@ use procore_simulator::{ClientCredentials, ClientRegistration, Environment, Faul
 use token_broker_proto::v1::{Connection, ImportConnectionRequest, OAuthClient, connection::GrantType};
 
 use super::{
-    Caller, Fleet, now,
+    Caller, Fleet,
     settings::{PROFILE, SANDBOX},
 };
 
@@ -91,8 +91,7 @@ impl Fleet {
 
     /// A person authorises it anew. `false`: not now.
     pub async fn reauthorise(&self, caller: &Caller, app: &App, name: &str) -> bool {
-        let before = self.rows().await.grants[name].generation;
-        let began = now();
+        let before = self.rows().await.grants[name].clone();
         let Some((refresh_token, (grant_id, answered))) = import(&self.simulator, caller, app, name).await
         else {
             return false;
@@ -101,7 +100,8 @@ impl Fleet {
         let first = self.rows().await.grants[name]
             .attempts
             .iter()
-            .filter(|attempt| attempt.generation > before && attempt.dispatched_at >= began)
+            .filter(|attempt| attempt.generation > before.generation)
+            .filter(|attempt| !before.attempts.iter().any(|known| known.id == attempt.id))
             .fold(answered, |first, attempt| first.min(attempt.generation));
         let mut known = self.known.lock().unwrap();
         let known = known.iter_mut().find(|known| known.name == name).expect("a connection of this fleet");

@@ -1,6 +1,6 @@
 //! What many callers want at once goes together: one statement, one commit, one wait for the disk. Each request keeps
 //! its own guard and its own answer; one that needs more than a moment, or spoils the statement, is sent its own way.
-//! Who comes alone does not wait for company.
+//! Who comes alone, and not on the heels of a crowd, does not wait for company.
 
 use std::{
     sync::{Arc, Weak},
