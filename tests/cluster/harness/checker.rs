@@ -283,6 +283,10 @@ impl Case<'_> {
         if state == "quarantined" {
             return self.forgetful.then(|| "the database had forgotten, and the witness had not".to_owned());
         }
+        if about.is("not_sent") && self.grant.attempt.as_ref() == Some(&about.id) {
+            // It was open in the copy, and nobody has anything to say of it any more.
+            return self.forgetful.then(|| "the database had forgotten that it was given back".to_owned());
+        }
         if state == "revoked" || about.is("not_sent") {
             return None;
         }
