@@ -109,7 +109,7 @@ async fn watch(
                 let offered = match since {
                     Some(since) => {
                         let offered = refresher.offer_everything(medium, since).await;
-                        if medium == Medium::Journal {
+                        if offered {
                             refresher.hear(Signal::Lapsed).await;
                         }
                         offered

@@ -39,12 +39,10 @@ impl Lineage {
         }
     }
 
-    /// The database that has everything. After a change the answers of other replicas are in escrow alone. Who has never
-    /// seen a change has no reason to doubt.
+    /// The database that has everything.
     #[must_use]
     pub fn known(&self) -> Option<Incarnation> {
-        let Offered { journal, escrow } = *self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.filter(|journal| escrow.is_none_or(|escrow| escrow.is_same_run(journal)))
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).known()
     }
 
     /// Whether it certainly still is the one that was known before a burn: what was known since is too late for that one.
@@ -52,5 +50,36 @@ impl Lineage {
         let Some(known) = known else { return Ok(false) };
         let now = self.postgres.incarnation().await?;
         Ok(known.is_same_run(&now) && !known.may_forget(&now))
+    }
+}
+
+impl Offered {
+    /// After a change the answers of other replicas are in escrow alone. Who has never seen a change has no reason to
+    /// doubt.
+    fn known(self) -> Option<Incarnation> {
+        self.journal.filter(|journal| self.escrow.is_none_or(|escrow| escrow.is_same_run(journal)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_known_once_it_has_everything() {
+        let old = Incarnation { system: Some(1), timeline: 1, position: 10, started: 1 };
+        let later = Incarnation { position: 20, ..old };
+        let restarted = Incarnation { started: 2, ..later };
+        for (journal, escrow, known) in [
+            (None, None, None),
+            (None, Some(old), None),
+            (Some(old), None, Some(old)),
+            (Some(old), Some(later), Some(old)),
+            (Some(restarted), Some(old), None),
+            (Some(old), Some(restarted), None),
+            (Some(restarted), Some(restarted), Some(restarted)),
+        ] {
+            assert_eq!(Offered { journal, escrow }.known(), known, "{journal:?} {escrow:?}");
+        }
     }
 }
