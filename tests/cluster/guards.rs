@@ -106,12 +106,7 @@ async fn one_canary_for_the_whole_fleet() {
 async fn whoever_waits_for_another_replica_holds_no_permit() {
     let setup =
         Setup { replicas: 1, change: |config| config.refresh.in_flight_per_client = 1, ..Setup::default() };
-    let mut fleet = Fleet::start(setup).await;
-    let holder = fleet.add("holder", "holder").await;
-    let launch = fleet.replicas[holder].holding_at("connected");
-    fleet.launch(holder, &launch).await;
-    fleet.with_redis(true).await;
-    let app = fleet.proven_app_by(0).await;
+    let (fleet, holder, app) = Fleet::with_holder(setup, "connected").await;
     let known = fleet.connections(&fleet.caller(0).await, &app, "held", 2).await;
     let held = fleet.insist(&[fleet.caller(holder).await], &known[..1]);
     until("it has its lease", async || fleet.replicas[holder].reached() > 0).await;

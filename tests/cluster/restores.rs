@@ -1,7 +1,7 @@
 //! F8, F9: the database is replaced by a copy that lacks the last commits. Journals and escrow give back what it forgot,
 //! and the witness stops what it would do again; without the witness the checker must see red.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use procore_simulator::Hold;
 
@@ -9,6 +9,9 @@ use crate::{
     harness::{Fleet, GUARD, Known, Setup, Verdict, Way, table, until},
     redis_faults::forget_leases,
 };
+
+/// Long enough to see that a database was restarted, and to offer it what is kept.
+const LOOKS: Duration = Duration::from_secs(3);
 
 /// What the copy lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,29 +148,55 @@ async fn a_database_that_was_replaced_is_not_trusted_unwitnessed() {
     fleet.finish().await.lossless();
 }
 
+/// What was offered to a database after a burn says nothing of that burn: a copy that forgot may have taken it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trust_in_a_database_is_from_before_the_burn() {
+    let setup = Setup {
+        replicas: 1,
+        own_postgres: Some(""),
+        change: |config| {
+            config.refresh.body_deadline = GUARD;
+            config.refresh.holder_lost_after = 3 * GUARD;
+        },
+        ..Setup::default()
+    };
+    let (fleet, holder, app) = Fleet::with_holder(setup, "burnt").await;
+    let known = [fleet.connection(&fleet.caller(0).await, &app, "held").await];
+    let call = fleet.insist(&[fleet.caller(holder).await], &known);
+    until("it is burnt", async || fleet.replicas[holder].reached() > 0).await;
+    let cluster = fleet.cluster.as_ref().unwrap();
+    cluster.stop();
+    cluster.restart();
+    tokio::time::sleep(LOOKS).await;
+    (0..2).for_each(|replica| fleet.way(replica, Way::Cut));
+    fleet.with_redis(false).await;
+    fleet.replicas[holder].let_go();
+    let name = &known[0].name;
+    until("it is given back", async || fleet.rows().await.grants[name].attempts[0].is("not_sent")).await;
+    assert_eq!(fleet.presented(&known), 0, "what is burnt before is sent with the witness's word only");
+    (0..2).for_each(|replica| fleet.way(replica, Way::Open));
+    call.all_served().await;
+    fleet.finish().await.lossless();
+}
+
 /// A copy is made while an attempt is open, which its holder then gives back; others bring the next pairs. The copy knows
 /// of the open attempt alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_given_up_since_the_copy_costs_nothing() {
     let setup = Setup { replicas: 2, own_postgres: Some(""), ..Setup::default() };
-    let mut fleet = Fleet::start(setup).await;
-    let worker = fleet.add("worker", "worker").await;
-    let launch = fleet.replicas[worker].holding_at("burnt");
-    fleet.launch(worker, &launch).await;
-    fleet.with_redis(true).await;
-    let app = fleet.proven_app_by(0).await;
+    let (mut fleet, holder, app) = Fleet::with_holder(setup, "burnt").await;
     let known = [fleet.connection(&fleet.caller(0).await, &app, "given-up").await];
-    let call = fleet.insist(&[fleet.caller(worker).await], &known);
-    until("it is burnt", async || fleet.replicas[worker].reached() > 0).await;
+    let call = fleet.insist(&[fleet.caller(holder).await], &known);
+    until("it is burnt", async || fleet.replicas[holder].reached() > 0).await;
     let burnt = Instant::now();
     let cluster = fleet.cluster.as_ref().unwrap();
     cluster.stop();
     cluster.keep_copy();
     cluster.restart();
     // Past its deadline a body is not sent.
-    let config = fleet.config("worker", "worker", None);
+    let config = fleet.config("holder", "holder", None);
     until("its deadline has passed", async || burnt.elapsed() > config.refresh.body_deadline).await;
-    fleet.replicas[worker].let_go();
+    fleet.replicas[holder].let_go();
     let name = &known[0].name;
     until("it is given back", async || fleet.rows().await.grants[name].attempts[0].is("not_sent")).await;
     call.all_served().await;

@@ -103,6 +103,17 @@ impl Fleet {
         fleet
     }
 
+    /// Everything, an app that is proven, and one more replica, which is held at a point: its number.
+    pub async fn with_holder(setup: Setup, point: &str) -> (Self, usize, App) {
+        let mut fleet = Self::start(setup).await;
+        let holder = fleet.add("holder", "holder").await;
+        let launch = fleet.replicas[holder].holding_at(point);
+        fleet.launch(holder, &launch).await;
+        fleet.with_redis(true).await;
+        let app = fleet.proven_app_by(0).await;
+        (fleet, holder, app)
+    }
+
     /// Everything but the brokers.
     pub async fn prepared(setup: Setup) -> Self {
         let Setup { replicas, redis, own_postgres, migrated_by, change } = setup;
