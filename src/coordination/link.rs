@@ -1,4 +1,5 @@
-//! One connection that is there, or is being made: calls never wait for it to come back.
+//! One connection that is there, or is being made: calls never wait for it to come back. Those that come close together
+//! travel together.
 
 use std::{
     fmt,
@@ -6,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, FromRedisValue, RedisResult};
+use redis::{Cmd, FromRedisValue, Value};
 use tokio::{
-    sync::watch,
+    sync::{mpsc::UnboundedSender, watch},
     time::{sleep, timeout},
 };
 
@@ -17,6 +18,7 @@ use super::{
     findings::Findings,
     pace::Pace,
     servers::{self, Connection},
+    together::{Asked, together},
 };
 use crate::{clock::Clock, config};
 
@@ -32,6 +34,8 @@ struct Shared {
     clock: Clock,
     status: watch::Sender<Status>,
     pace: Mutex<Pace>,
+    /// Where calls wait for company.
+    queue: UnboundedSender<Asked>,
 }
 
 struct Status {
@@ -44,13 +48,14 @@ struct Status {
 }
 
 impl Link {
-    /// No connection yet; [`Self::keep`] makes it.
-    pub(super) fn new(settings: config::Redis, clock: Clock) -> Self {
+    /// No connection yet; [`Self::keep`] makes it. The task sends what is asked.
+    pub(super) fn new(settings: config::Redis, clock: Clock) -> (Self, impl Future<Output = ()>) {
+        let (queue, sending) = together(settings.response_timeout);
         let state = State::Away { since: clock.now(), why: Why::Connecting };
         let findings = Findings::default();
         let status = Status { serial: 0, connection: None, state, findings, refused: None };
-        let shared = Shared { settings, clock, status: watch::Sender::new(status), pace: Mutex::default() };
-        Self(Arc::new(shared))
+        let (status, pace) = (watch::Sender::new(status), Mutex::default());
+        (Self(Arc::new(Shared { settings, clock, status, pace, queue })), sending)
     }
 
     /// Whether there is a connection.
@@ -67,16 +72,25 @@ impl Link {
     /// Sends a command. An answer comes within the response time-out or counts as none: a lost answer says nothing
     /// of what was done.
     pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
-        let value = self.with(async |connection| connection.send(command).await).await?;
+        let value = self.ask(vec![command.clone()]).await?.pop().ok_or(Away(Why::Unreadable))?;
         T::from_redis_value(value).map_err(|_| Away(Why::Unreadable))
     }
 
     /// Sends commands one behind the other, and does not wait in between. They have one response time-out.
-    pub(super) async fn call_all(&self, commands: &[Cmd]) -> Result<(), Away> {
-        self.with(async |connection| connection.send_all(commands).await).await
+    pub(super) async fn call_all(&self, commands: Vec<Cmd>) -> Result<(), Away> {
+        self.ask(commands).await.map(drop)
     }
 
-    async fn with<T>(&self, ask: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, Away> {
+    /// An answer to each, or the first error.
+    async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, Away> {
+        self.with(async |connection| match connection {
+            Connection::Single(connection) => Asked::send(&self.0.queue, connection, commands).await,
+            Connection::Cluster(_) => connection.send_all(&commands).await.map_err(|error| Why::of(&error)),
+        })
+        .await
+    }
+
+    async fn with<T>(&self, ask: impl AsyncFnOnce(&mut Connection) -> Result<T, Why>) -> Result<T, Away> {
         let (serial, connection) = {
             let status = self.0.status.borrow();
             if let State::Away { why, .. } = &status.state {
@@ -91,7 +105,7 @@ impl Link {
                 self.pace().answered();
                 return Ok(value);
             }
-            Ok(Err(error)) => Why::of(&error),
+            Ok(Err(why)) => why,
             Err(_) => Why::Slow,
         };
         self.failed(serial, &connection, &why);
@@ -137,7 +151,7 @@ impl Link {
 
     async fn connect(&self) -> Result<(Connection, Findings), Why> {
         let mut connection = servers::connect(&self.0.settings).await?;
-        connection.ping().await.map_err(|error| Why::of(&error))?;
+        connection.ping().await?;
         let findings = Findings::of(&mut connection).await;
         Ok((connection, findings))
     }

@@ -19,6 +19,7 @@ mod servers;
 mod signal;
 mod signals;
 mod slots;
+mod together;
 mod witness;
 
 use std::sync::Arc;
@@ -76,13 +77,13 @@ impl Coordination {
     #[must_use]
     pub fn new(settings: &config::Redis, environment: &str, clock: Clock) -> Self {
         let keys = Keys::new(&settings.prefix, environment);
-        let link = Link::new(settings.clone(), clock.clone());
-        let mut tasks = vec![spawn(link.clone().keep())];
+        let (link, sending) = Link::new(settings.clone(), clock.clone());
+        let mut tasks = vec![spawn(link.clone().keep()), spawn(sending)];
         let records = if settings.wait_for_replicas == 0 {
             link.clone()
         } else {
-            let records = Link::new(settings.clone(), clock.clone());
-            tasks.push(spawn(records.clone().keep()));
+            let (records, sending) = Link::new(settings.clone(), clock.clone());
+            tasks.extend([spawn(records.clone().keep()), spawn(sending)]);
             records
         };
         let (signals, _) = broadcast::channel(signals::BACKLOG);

@@ -32,44 +32,29 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Sends a command and waits for its answer.
-    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
-        match self {
-            Self::Single(connection) => command.query_async(connection).await,
-            Self::Cluster(connection) => command.query_async(connection).await,
+    /// Sends commands one behind the other, and waits for the answer of each: in a cluster they may go to several servers.
+    /// The first error ends it.
+    pub(super) async fn send_all(&mut self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(match self {
+                Self::Single(connection) => command.query_async(connection).await?,
+                Self::Cluster(connection) => command.query_async(connection).await?,
+            });
         }
-    }
-
-    /// Sends commands one behind the other, in one go where they go to one server. The first error counts.
-    pub(super) async fn send_all(&mut self, commands: &[Cmd]) -> RedisResult<()> {
-        match self {
-            Self::Single(connection) => {
-                let mut pipe = redis::pipe();
-                pipe.ignore_errors(); // an error of one is that one's, not the connection's
-                for command in commands {
-                    pipe.add_command(command.clone());
-                }
-                let answers: Vec<RedisResult<Value>> = pipe.query_async(connection).await?;
-                answers.into_iter().try_for_each(|answer| answer.map(drop))
-            }
-            Self::Cluster(connection) => {
-                for command in commands {
-                    command.query_async::<Value>(connection).await?;
-                }
-                Ok(())
-            }
-        }
+        Ok(answers)
     }
 
     /// Proves that a server is alive: one that is stopped still accepts connections. Of a cluster, any.
-    pub(super) async fn ping(&mut self) -> RedisResult<Value> {
-        match self {
+    pub(super) async fn ping(&mut self) -> Result<Value, Why> {
+        let answer = match self {
             Self::Single(connection) => redis::cmd("PING").query_async(connection).await,
             Self::Cluster(connection) => {
                 let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
                 connection.route_command(redis::cmd("PING"), any).await
             }
-        }
+        };
+        answer.map_err(|error| Why::of(&error))
     }
 
     /// Asks every server that takes writes.

@@ -72,7 +72,7 @@ pub(super) fn announcer(link: Link, channel: String) -> (Announcer, impl Future<
                 return;
             }
             let tell = |signal| publishing(&channel, sender, Message::Signal(signal));
-            let told = link.call_all(&next.into_iter().map(tell).collect::<Vec<_>>()).await;
+            let told = link.call_all(next.into_iter().map(tell).collect()).await;
             owed.fetch_or(told.is_err(), Ordering::Relaxed);
         }
     };

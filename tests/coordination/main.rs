@@ -13,5 +13,6 @@ mod servers;
 mod signals;
 mod slots;
 mod support;
+mod together;
 mod topologies;
 mod witness;
