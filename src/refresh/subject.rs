@@ -105,9 +105,8 @@ impl Directory {
     /// Reads a connection with what it depends on. Absent ones are `NotFound`; who may know that is the
     /// caller's business.
     pub async fn subject(&self, name: &ConnectionName) -> Result<Subject, Refusal> {
-        let connection = self.store.connection(name).await?.ok_or(Refusal::new(Reason::NotFound))?;
-        let client =
-            self.store.oauth_client(&connection.oauth_client).await?.ok_or(Refusal::new(Reason::NotFound))?;
+        let (connection, client) =
+            self.store.connection_and_client(name).await?.ok_or(Refusal::new(Reason::NotFound))?;
         let Some((profile, endpoints)) = self.provider(&client.provider, &client.environment) else {
             tracing::error!(provider = client.provider, environment = client.environment, "profile.missing");
             return Err(Refusal::new(Reason::EndpointChanged));

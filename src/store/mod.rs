@@ -283,9 +283,9 @@ pub struct Lease {
     pub access: AccessToken,
 }
 
-/// Connections.
+/// Connections. They go through OAuth clients.
 #[async_trait]
-pub trait Connections: Send + Sync {
+pub trait Connections: OauthClients {
     /// `Exists`; `Absent` where tenant or OAuth client do not exist. Sets and returns nothing else: the
     /// generation floor is read with [`Connections::generation_floor`] before.
     async fn create_connection(&self, connection: &Connection) -> Result<Written, StoreError>;
@@ -293,6 +293,15 @@ pub trait Connections: Send + Sync {
     async fn generation_floor(&self, name: &ConnectionName) -> Result<Generation, StoreError>;
     /// By name; a tombstone is absent.
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>, StoreError>;
+    /// With the OAuth client that it goes through.
+    async fn connection_and_client(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<Option<(Connection, OauthClient)>, StoreError> {
+        let Some(connection) = self.connection(name).await? else { return Ok(None) };
+        let client = self.oauth_client(&connection.oauth_client).await?;
+        Ok(client.map(|client| (connection, client)))
+    }
     /// Those of a tenant.
     async fn connections(
         &self,

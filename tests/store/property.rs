@@ -327,6 +327,7 @@ async fn compare(world: &World, model: &impl Store, store: &impl Store) -> Resul
         let name = connection(&format!("c{name}"), 1).name;
         both!(model, store, |s| s.generation_floor(&name));
         both!(model, store, |s| s.connection(&name));
+        both!(model, store, |s| s.connection_and_client(&name));
     }
     Ok(())
 }

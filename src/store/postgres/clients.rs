@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Postgres {
-    fn client_here(&self, client: OauthClient) -> OauthClient {
+    pub(super) fn client_here(&self, client: OauthClient) -> OauthClient {
         OauthClient { meta: self.0.skew.meta(&client.meta), ..client }
     }
 }
@@ -58,8 +58,14 @@ impl OauthClients for Postgres {
     }
 
     async fn oauth_client(&self, name: &OauthClientName) -> Result<Option<OauthClient>, StoreError> {
-        let client = self.0.together.clients.ask(name.clone()).await??;
-        Ok(client.map(|client| self.client_here(client)))
+        let statement = Statement::new(
+            "-- oauth_client()
+            SELECT uuid_send(uid) AS uid, name, display_name, provider, environment, client_id,
+                client_credentials_tenants, current_secret, revision, created_at, updated_at
+            FROM token_broker.oauth_clients WHERE name = $1",
+        );
+        let row = self.read::<ClientRow>(statement.bind(name.clone())).await?.into_iter().next();
+        Ok(row.map(OauthClient::try_from).transpose()?.map(|client| self.client_here(client)))
     }
 
     async fn oauth_clients(

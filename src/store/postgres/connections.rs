@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Postgres, Statement};
 use crate::{
-    model::{Connection, ConnectionName, Generation, TenantName, Timestamp},
+    model::{Connection, ConnectionName, Generation, OauthClient, TenantName, Timestamp},
     store::{
         Connections, Page, StoreError, Written,
         bind::{micros, revision},
@@ -69,8 +69,15 @@ impl Connections for Postgres {
     }
 
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>, StoreError> {
-        let connection = self.0.together.connections.ask(name.clone()).await??;
-        Ok(connection.map(|connection| self.connection_here(connection)))
+        Ok(self.connection_and_client(name).await?.map(|(connection, _)| connection))
+    }
+
+    async fn connection_and_client(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<Option<(Connection, OauthClient)>, StoreError> {
+        let found = self.0.together.connections.ask(name.clone()).await??;
+        Ok(found.map(|(connection, client)| (self.connection_here(connection), self.client_here(client))))
     }
 
     async fn connections(

@@ -20,9 +20,38 @@ pub(in crate::store) struct ClientRow {
     meta: MetaRow,
 }
 
-impl ClientRow {
-    pub(in crate::store) fn name(&self) -> &str {
-        &self.name
+/// The same beside a connection, whose row has its name.
+#[derive(sqlx::FromRow)]
+pub(super) struct ClientColumns {
+    oauth_client_uid: Vec<u8>,
+    oauth_client_display_name: String,
+    provider: String,
+    environment: String,
+    client_id: String,
+    client_credentials_tenants: String,
+    current_secret: Option<i64>,
+    oauth_client_revision: i64,
+    oauth_client_created_at: i64,
+    oauth_client_updated_at: i64,
+}
+
+impl ClientColumns {
+    pub(super) fn named(self, name: String) -> ClientRow {
+        ClientRow {
+            uid: self.oauth_client_uid,
+            name,
+            display_name: self.oauth_client_display_name,
+            provider: self.provider,
+            environment: self.environment,
+            client_id: self.client_id,
+            client_credentials_tenants: self.client_credentials_tenants,
+            current_secret: self.current_secret,
+            meta: MetaRow {
+                revision: self.oauth_client_revision,
+                created_at: self.oauth_client_created_at,
+                updated_at: self.oauth_client_updated_at,
+            },
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{MetaRow, Place};
+use super::{ClientRow, MetaRow, Place, client::ClientColumns};
 use crate::{
-    model::{Connection, ConnectionUid, GrantType, TenantUid},
+    model::{Connection, ConnectionUid, GrantType, OauthClient, TenantUid},
     store::StoreError,
 };
 
@@ -23,9 +23,27 @@ pub(in crate::store) struct ConnectionRow {
     meta: MetaRow,
 }
 
-impl ConnectionRow {
+/// A connection, and the OAuth client that it goes through.
+#[derive(sqlx::FromRow)]
+pub(in crate::store) struct ConnectionAndClientRow {
+    #[sqlx(flatten)]
+    connection: ConnectionRow,
+    #[sqlx(flatten)]
+    client: ClientColumns,
+}
+
+impl ConnectionAndClientRow {
     pub(in crate::store) fn name(&self) -> &str {
-        &self.name
+        &self.connection.name
+    }
+}
+
+impl TryFrom<ConnectionAndClientRow> for (Connection, OauthClient) {
+    type Error = StoreError;
+
+    fn try_from(row: ConnectionAndClientRow) -> Result<Self, StoreError> {
+        let client: ClientRow = row.client.named(row.connection.oauth_client.clone());
+        Ok((row.connection.try_into()?, client.try_into()?))
     }
 }
 

@@ -11,7 +11,7 @@ mod kept;
 mod tenant;
 
 pub(super) use client::ClientRow;
-pub(super) use connection::{ConnectionRow, grant_type};
+pub(super) use connection::{ConnectionAndClientRow, ConnectionRow, grant_type};
 pub(super) use grant::{AttemptRow, EventRow, GrantRow};
 pub(super) use kept::{AuditRow, KeyRow, LeaseRow};
 pub(super) use tenant::TenantRow;

@@ -74,7 +74,10 @@ async fn a_connection_by_its_name(store: &impl Store) {
     connection.meta = meta(2);
     assert_eq!(store.update_connection(&connection).await.unwrap(), Written::Done);
     assert_eq!(store.update_connection(&connection).await.unwrap(), Written::Stale);
-    assert_eq!(store.connection(&connection.name).await.unwrap(), Some(connection));
+    assert_eq!(store.connection(&connection.name).await.unwrap().as_ref(), Some(&connection));
+    let client = store.oauth_client(&connection.oauth_client).await.unwrap().unwrap();
+    let both = store.connection_and_client(&connection.name).await.unwrap();
+    assert_eq!(both, Some((connection, client)));
 }
 
 async fn deletes_name_their_revision(store: &impl Store) {

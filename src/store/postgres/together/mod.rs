@@ -20,7 +20,7 @@ mod names;
 mod spend;
 
 pub(super) use facts::Facts;
-pub(super) use names::{Clients, Connections};
+pub(super) use names::Connections;
 pub(super) use spend::{BurnOf, Burns, SettleOf, Settles, TakeOf, Takes};
 
 use super::{Answer, Failed, Inner, Statement};
@@ -32,8 +32,8 @@ const MOST: usize = 256;
 const GATHER: Duration = Duration::from_millis(10);
 /// Where so many came together, more are on their way: a moment's wait for each spares statements. Not for ever.
 const CROWD: u32 = 8;
-const MOMENT: Duration = Duration::from_micros(400);
-const LONGEST: Duration = Duration::from_millis(12);
+const MOMENT: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(8);
 
 /// A kind of request of which many go together.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -71,7 +71,6 @@ pub(super) struct Together {
     pub(super) settles: Queue<Settles>,
     pub(super) facts: Queue<Facts>,
     pub(super) connections: Queue<Connections>,
-    pub(super) clients: Queue<Clients>,
 }
 
 impl Together {
@@ -82,7 +81,6 @@ impl Together {
             settles: Queue::start(inner),
             facts: Queue::start(inner),
             connections: Queue::start(inner),
-            clients: Queue::start(inner),
         }
     }
 }
