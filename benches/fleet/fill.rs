@@ -1,6 +1,17 @@
 //! Connections in numbers: rows as the broker would have written them, written by a superuser.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::report::say;
+
+/// Rows of a table at a time.
+const PART: usize = 100_000;
+
+/// Those that are no constraint: it is quicker to make them once everything is there.
+const INDEXES: &str = "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    WHERE c.relnamespace = 'token_broker'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)";
 
 /// Among whom the filling is spread.
 const TENANTS: &str =
@@ -14,7 +25,7 @@ const GRANTS: [&str; 4] = [
         SELECT md5('connection' || i)::uuid, 'tenants/t' || (i % 1000 + 1) || '/connections/c' || i,
             md5('tenant' || (i % 1000 + 1))::uuid, (SELECT uid FROM token_broker.oauth_clients LIMIT 1), '',
             'authorization_code', i::text, 0, 1, 0, 0
-        FROM generate_series(1, $1::integer) i",
+        FROM generate_series($1::integer, $2::integer) i",
     // As long as the sealed tokens of the provider here, and as little to be compressed.
     "INSERT INTO token_broker.grants (connection_uid, tenant_uid, generation, revoke_epoch, state, access,
             access_issued_at, access_expires_at, refresh, fingerprint, predecessor, endpoint)
@@ -22,15 +33,15 @@ const GRANTS: [&str; 4] = [
             (SELECT string_agg(sha256((i * 64 + part)::text::bytea), ''::bytea) FROM generate_series(1, 34) part),
             0, 1, sha256(i::text::bytea) || sha256((-i)::text::bytea), sha256(('now' || i)::bytea),
             sha256(('before' || i)::bytea), sha256('endpoint'::bytea)
-        FROM generate_series(1, $1::integer) i",
+        FROM generate_series($1::integer, $2::integer) i",
     "INSERT INTO token_broker.attempts (attempt_id, connection_uid, tenant_uid, generation, nonce_hash, replica, cause,
             fingerprint, dispatched_at, outcome, closed_at)
         SELECT md5('attempt' || i)::uuid, md5('connection' || i)::uuid, md5('tenant' || (i % 1000 + 1))::uuid, 1,
             sha256(('nonce' || i)::bytea), 'replica-0', 'expired', sha256(('before' || i)::bytea), 0, 'settled', 1
-        FROM generate_series(1, $1::integer) i",
+        FROM generate_series($1::integer, $2::integer) i",
     "INSERT INTO token_broker.audit (at, principal, action, resource, outcome)
         SELECT 0, 'static:operator', 'ConnectionService.ImportConnection', 'tenants/t/connections/c' || i, 'OK'
-        FROM generate_series(1, $1::integer) i",
+        FROM generate_series($1::integer, $2::integer) i",
 ];
 
 /// Connections that share the client's own token: what they have in memory needs no row but their own.
@@ -47,8 +58,20 @@ pub(crate) async fn grants(database: &mut PgConnection, count: i32) -> anyhow::R
     // What refers to what is right by construction.
     sqlx::raw_sql("SET session_replication_role = replica").execute(&mut *database).await?;
     sqlx::raw_sql(TENANTS).execute(&mut *database).await?;
-    for statement in GRANTS {
-        sqlx::query(statement).bind(count).execute(&mut *database).await?;
+    let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(&mut *database).await?;
+    for (name, _) in &indexes {
+        sqlx::raw_sql(AssertSqlSafe(format!("DROP INDEX {name}"))).execute(&mut *database).await?;
+    }
+    for first in (1..=count).step_by(PART) {
+        let last = count.min(first.saturating_add(i32::try_from(PART)? - 1));
+        for statement in GRANTS {
+            sqlx::query(statement).bind(first).bind(last).execute(&mut *database).await?;
+        }
+        say(&format!("{last} of {count} connections"));
+    }
+    for (name, definition) in indexes {
+        sqlx::raw_sql(AssertSqlSafe(definition)).execute(&mut *database).await?;
+        say(&format!("index {name}"));
     }
     sqlx::raw_sql("SET session_replication_role = origin").execute(&mut *database).await?;
     Ok(())

@@ -21,7 +21,7 @@ use crate::{
 
 const CONNECTIONS: usize = 6_000;
 const CHANNELS: usize = 16;
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 10;
 const ROUND: Duration = Duration::from_secs(4);
 
 const AT_LEAST: f64 = 0.6;
