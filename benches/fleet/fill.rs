@@ -53,7 +53,7 @@ const LEASES: &str = "
         (SELECT uid FROM token_broker.oauth_clients LIMIT 1), '', 'client_credentials', i::text, 0, 1, 0, 0
     FROM generate_series(1, $1::integer) i";
 
-/// Adds so many connections with grants.
+/// Adds so many connections with grants. Meanwhile the indexes are gone: nobody may refresh anything.
 pub(crate) async fn grants(database: &mut PgConnection, count: i32) -> anyhow::Result<()> {
     // What refers to what is right by construction.
     sqlx::raw_sql("SET session_replication_role = replica").execute(&mut *database).await?;

@@ -107,19 +107,17 @@ async fn watch(
                     None => Some(None),
                 };
                 let offered = match since {
-                    Some(since) => {
-                        let offered = refresher.offer_everything(medium, since).await;
-                        if offered {
-                            refresher.hear(Signal::Lapsed).await;
-                        }
-                        offered
-                    }
+                    Some(since) => refresher.offer_everything(medium, since).await,
                     None => true,
                 };
                 if offered {
                     known = Some((now, looked_at));
                     if let Some(lineage) = &lineage {
                         lineage.offered(medium, now);
+                    }
+                    // Last of all: it looks at everything in memory. What escrow brings is announced one by one.
+                    if since.is_some() && medium == Medium::Journal {
+                        refresher.hear(Signal::Lapsed).await;
                     }
                 }
             }

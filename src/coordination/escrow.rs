@@ -64,13 +64,15 @@ impl Coordination {
         let lifetime = millis(self.0.settings.escrow_for);
         let mut record = cmd("SET");
         record.arg(keys.escrow(attempt.0)).arg(encode(connection, generation, bytes)).arg("PX").arg(lifetime);
+        self.0.records.call::<()>(&record).await?;
+
         let mut by_hour = script(INDEX, &keys.escrow_hour(hour(now)));
         // One hour for its end, one for clocks that differ.
         let indexed = millis(self.0.settings.escrow_for.saturating_add(HOUR * 2));
         by_hour.arg(entry(connection, generation, attempt)).arg(indexed);
         let mut pending = cmd("ZADD");
         pending.arg(keys.escrow_pending()).arg(now.as_micros() / 1000).arg(attempt.to_string());
-        self.0.records.call_all(vec![record, by_hour, pending]).await?;
+        self.0.records.call_all(vec![by_hour, pending]).await?;
         self.replicated().await
     }
 

@@ -1,5 +1,5 @@
-//! One connection that is there, or is being made: calls never wait for it to come back. Those that come close together
-//! travel together.
+//! One connection that is there, or is being made: calls never wait for it to come back. Those to one server that
+//! come close together travel together.
 
 use std::{
     fmt,
@@ -34,8 +34,8 @@ struct Shared {
     clock: Clock,
     status: watch::Sender<Status>,
     pace: Mutex<Pace>,
-    /// Where calls wait for company.
-    queue: UnboundedSender<Asked>,
+    /// Where calls wait for company; None: each goes by itself.
+    queue: Option<UnboundedSender<Asked>>,
 }
 
 struct Status {
@@ -48,14 +48,23 @@ struct Status {
 }
 
 impl Link {
-    /// No connection yet; [`Self::keep`] makes it. The task sends what is asked.
-    pub(super) fn new(settings: config::Redis, clock: Clock) -> (Self, impl Future<Output = ()>) {
-        let (queue, sending) = together(settings.response_timeout);
+    /// No connection yet; [`Self::keep`] makes it. Calls that come close together travel together.
+    pub(super) fn new(settings: config::Redis, clock: Clock) -> Self {
+        let queue = together(settings.response_timeout);
+        Self::with_queue(settings, clock, Some(queue))
+    }
+
+    /// One on which each call goes by itself: a WAIT would hold back the answers to all that travel with it.
+    pub(super) fn alone(settings: config::Redis, clock: Clock) -> Self {
+        Self::with_queue(settings, clock, None)
+    }
+
+    fn with_queue(settings: config::Redis, clock: Clock, queue: Option<UnboundedSender<Asked>>) -> Self {
         let state = State::Away { since: clock.now(), why: Why::Connecting };
         let findings = Findings::default();
         let status = Status { serial: 0, connection: None, state, findings, refused: None };
         let (status, pace) = (watch::Sender::new(status), Mutex::default());
-        (Self(Arc::new(Shared { settings, clock, status, pace, queue })), sending)
+        Self(Arc::new(Shared { settings, clock, status, pace, queue }))
     }
 
     /// Whether there is a connection.
@@ -83,9 +92,9 @@ impl Link {
 
     /// An answer to each, or the first error.
     async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, Away> {
-        self.with(async |connection| match connection {
-            Connection::Single(connection) => Asked::send(&self.0.queue, connection, commands).await,
-            Connection::Cluster(_) => connection.send_all(&commands).await.map_err(|error| Why::of(&error)),
+        self.with(async |connection| match (&self.0.queue, &connection) {
+            (Some(queue), Connection::Single(connection)) => Asked::send(queue, connection, commands).await,
+            _ => connection.send_all(&commands).await.map_err(|error| Why::of(&error)),
         })
         .await
     }

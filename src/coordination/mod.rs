@@ -77,13 +77,13 @@ impl Coordination {
     #[must_use]
     pub fn new(settings: &config::Redis, environment: &str, clock: Clock) -> Self {
         let keys = Keys::new(&settings.prefix, environment);
-        let (link, sending) = Link::new(settings.clone(), clock.clone());
-        let mut tasks = vec![spawn(link.clone().keep()), spawn(sending)];
+        let link = Link::new(settings.clone(), clock.clone());
+        let mut tasks = vec![spawn(link.clone().keep())];
         let records = if settings.wait_for_replicas == 0 {
             link.clone()
         } else {
-            let (records, sending) = Link::new(settings.clone(), clock.clone());
-            tasks.extend([spawn(records.clone().keep()), spawn(sending)]);
+            let records = Link::alone(settings.clone(), clock.clone());
+            tasks.push(spawn(records.clone().keep()));
             records
         };
         let (signals, _) = broadcast::channel(signals::BACKLOG);

@@ -32,8 +32,8 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Sends commands one behind the other, and waits for the answer of each: in a cluster they may go to several servers.
-    /// The first error ends it.
+    /// Sends commands one behind the other, and waits for the answer of each: in a cluster they may go to several
+    /// servers. The first error ends it.
     pub(super) async fn send_all(&mut self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {

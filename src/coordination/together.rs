@@ -1,4 +1,5 @@
-//! Calls that come close together go in one write, and their answers come in one read. Who comes alone waits for nobody.
+//! Calls that come close together go in one write, and their answers come in one read. Who comes alone,
+//! and not on the heels of others, waits for nobody.
 
 use std::time::Duration;
 
@@ -28,31 +29,34 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Gives them in; goes on where the caller is dropped.
+    /// Gives them in. Where the caller is dropped before they are sent, they are not.
     pub(super) async fn send(
         queue: &UnboundedSender<Self>,
         connection: &MultiplexedConnection,
         commands: Vec<Cmd>,
     ) -> Result<Vec<Value>, Why> {
         let (answer, answered) = oneshot::channel();
-        let gone = || Why::Unreachable("nobody sends any more".into());
-        queue.send(Self { connection: connection.clone(), commands, answer }).map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
+        let gone = |_| Why::Unreachable("nobody sends any more".into());
+        queue.send(Self { connection: connection.clone(), commands, answer }).map_err(gone)?;
+        answered.await.unwrap_or(Err(Why::Slow)) // given up with all that travelled with it
     }
 }
 
-/// A queue, and the task that sends what is in it. An answer that takes longer than `patience` is not waited for.
-pub(super) fn together(patience: Duration) -> (UnboundedSender<Asked>, impl Future<Output = ()>) {
+/// A queue. What is in it is sent for as long as anybody has it: what is held must be given back. An answer that takes
+/// longer than `patience` is not waited for.
+pub(super) fn together(patience: Duration) -> UnboundedSender<Asked> {
     let (queue, calls) = unbounded_channel();
-    (queue, gather(calls, patience))
+    tokio::spawn(gather(calls, patience));
+    queue
 }
 
 async fn gather(mut calls: UnboundedReceiver<Asked>, patience: Duration) {
     let mut waiting = Vec::new();
     while calls.recv_many(&mut waiting, MOST).await > 0 {
-        let together = std::mem::take(&mut waiting);
+        let mut together = std::mem::take(&mut waiting);
         let crowd = together.len() >= CROWD;
-        let travelling = tokio::spawn(async move { timeout(patience, travel(together)).await });
+        together.retain(|call| !call.answer.is_closed()); // a lease that nobody waits for is not taken
+        let travelling = tokio::spawn(timeout(patience, travel(together)));
         let _ = timeout(GATHER, travelling).await;
         if crowd {
             sleep(GATHER).await;

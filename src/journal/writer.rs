@@ -25,8 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_mins(1);
 /// Commands of one turn.
 const TURN: usize = 4096;
-/// From the beginning of one turn to that of the next: what comes one by one waits for nothing, what comes in a crowd goes
-/// together. A sync of the disk costs the database, whose disk it may be, as much as a commit.
+/// From the beginning of a turn that syncs to that of the next turn: what comes one by one waits for nothing, what comes in
+/// a crowd goes together. A sync costs the database, whose disk it may be, as much as a commit.
 const PACE: Duration = Duration::from_millis(5);
 
 /// What the thread is asked to do.
@@ -92,14 +92,13 @@ impl Writer {
 
     /// Works until it is told to close, or nobody can tell it anything any more.
     pub(super) fn run(mut self) {
-        let mut next = Instant::now();
+        let mut not_before = Instant::now();
         loop {
             let patience = if self.is_sound() { SWEEP } else { RETRY };
             let mut turn = Turn::default();
             match self.commands.recv_timeout(patience) {
                 Ok(first) => {
-                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
-                    next = Instant::now() + PACE;
+                    std::thread::sleep(not_before.saturating_duration_since(Instant::now()));
                     turn.add(first, &self.shared);
                     self.commands.try_iter().take(TURN).for_each(|next| turn.add(next, &self.shared));
                 }
@@ -108,6 +107,9 @@ impl Writer {
                     let _ = self.close();
                     return;
                 }
+            }
+            if turn.syncs() {
+                not_before = Instant::now() + PACE;
             }
             let close = turn.close.take();
             self.take(turn);
@@ -226,6 +228,10 @@ impl Writer {
 }
 
 impl Turn {
+    fn syncs(&self) -> bool {
+        !self.proofs.is_empty() || self.items.iter().any(|item| item.durable)
+    }
+
     fn add(&mut self, command: Command, shared: &Shared) {
         match command {
             Command::Write(item) => {

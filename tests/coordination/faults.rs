@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::cmd;
-use token_broker::coordination::{Away, State, Why};
+use token_broker::coordination::{Away, LeaseOutcome, State, Why};
 
 use crate::support::{
     Redis, all_away, all_work, attempt, connected, connection, entry, every_call, fleet, guarded, hasty,
@@ -104,9 +104,17 @@ async fn paused_for_clients() {
     until("it works", async || every_call(&replica).await.iter().all(|(_, away)| away.is_none())).await;
 }
 
-#[tokio::test]
+/// On several threads: whoever waits for the answer, and whoever sends, give up at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_slow_answer_is_no_reason_to_give_up() {
     let server = Redis::start().await;
+    for _ in 0..4 {
+        let replica = connected(&server, hasty()).await;
+        server.pause_writes().await;
+        let LeaseOutcome::Away(away) = replica.lease(connection().0).await else { panic!() };
+        assert_eq!((away, replica.state()), (Away(Why::Slow), State::Connected));
+        server.resume_writes().await;
+    }
     let replica = connected(&server, hasty()).await;
     server.pause_writes().await;
     assert_eq!(replica.raise(connection(), None, entry(1, 1)).await, Err(Away(Why::Slow)));

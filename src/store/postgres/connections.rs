@@ -69,7 +69,16 @@ impl Connections for Postgres {
     }
 
     async fn connection(&self, name: &ConnectionName) -> Result<Option<Connection>, StoreError> {
-        Ok(self.connection_and_client(name).await?.map(|(connection, _)| connection))
+        let statement = Statement::new(
+            "-- connection()
+            SELECT uuid_send(c.uid) AS uid, c.name, uuid_send(c.tenant_uid) AS tenant_uid, o.name AS oauth_client,
+                c.display_name, c.grant_type, c.account_id, c.max_min_ttl, c.generation_floor, c.revision,
+                c.created_at, c.updated_at
+            FROM token_broker.connections c JOIN token_broker.oauth_clients o ON o.uid = c.oauth_client_uid
+            WHERE c.name = $1 AND c.deleted_at IS NULL",
+        );
+        let row = self.read::<ConnectionRow>(statement.bind(name.clone())).await?.into_iter().next();
+        Ok(row.map(Connection::try_from).transpose()?.map(|connection| self.connection_here(connection)))
     }
 
     async fn connection_and_client(

@@ -30,10 +30,9 @@ use crate::store::StoreError;
 const MOST: usize = 256;
 /// Requests gather while the statement before them runs, but no longer: it may be waiting for something of its own.
 const GATHER: Duration = Duration::from_millis(10);
-/// Where so many came together, more are on their way: a moment's wait for each spares statements. Not for ever.
-const CROWD: u32 = 8;
-const MOMENT: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(8);
+/// Where so many came together, more are on their way: to wait for them for so long spares statements.
+const CROWD: usize = 8;
+const COMPANY: Duration = Duration::from_millis(8);
 
 /// A kind of request of which many go together.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -112,11 +111,11 @@ async fn gather<K: Kind>(inner: Weak<Inner>, mut requests: UnboundedReceiver<Wai
     while requests.recv_many(&mut waiting, MOST).await > 0 {
         let Some(inner) = inner.upgrade() else { return };
         let waiting = std::mem::take(&mut waiting);
-        let crowd = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        let crowd = waiting.len() >= CROWD;
         let served = tokio::spawn(async move { inner.serve(waiting).await });
         let _ = timeout(GATHER, served).await;
-        if crowd >= CROWD {
-            sleep(MOMENT.saturating_mul(crowd).min(LONGEST)).await;
+        if crowd {
+            sleep(COMPANY).await;
         }
     }
 }
