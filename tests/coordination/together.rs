@@ -13,6 +13,8 @@ use crate::support::{Redis, attempt, connected, connection, entry, patient};
 const MANY: u64 = 600;
 /// One of so many meets something that nobody expects there.
 const SPOILT: usize = 7;
+/// Calls of each, one after the other.
+const READS: usize = 8;
 
 #[tokio::test]
 async fn each_call_has_its_own_answer() {
@@ -33,11 +35,19 @@ async fn each_call_has_its_own_answer() {
     }
     let refused = Away(Why::Refused("WRONGTYPE".into()));
     let calls = known.iter().map(|(number, uid)| {
-        // The record, then two commands of which the first one fails.
-        join(replica.escrow(attempt(), *uid, Generation(*number), b"sealed"), replica.witness(*uid))
+        // The record, then two commands of which the first one fails, among others that do not.
+        let escrowed = replica.escrow(attempt(), *uid, Generation(*number), b"sealed");
+        let reads = async {
+            let mut read = Vec::new();
+            for _ in 0..READS {
+                read.push(replica.witness(*uid).await);
+            }
+            read
+        };
+        join(escrowed, reads)
     });
     for (place, ((number, _), (escrowed, read))) in known.iter().zip(join_all(calls).await).enumerate() {
         let expected = if place % SPOILT == 0 { Err(refused.clone()) } else { Ok(Some(entry(*number, 1))) };
-        assert_eq!((escrowed, read), (Err(refused.clone()), expected));
+        assert_eq!((escrowed, read), (Err(refused.clone()), vec![expected; READS]));
     }
 }
