@@ -200,7 +200,8 @@ async fn an_attempt_given_up_since_the_copy_costs_nothing() {
     let name = &known[0].name;
     until("it is given back", async || fleet.rows().await.grants[name].attempts[0].is("not_sent")).await;
     call.all_served().await;
-    // It may answer from a journal, before the database has the next generation.
+    // A caller may be answered from a journal. Who wants a refresh before the database has it gets the one under way.
+    until("the next pair is settled", async || idle(&fleet, &known, 1).await == 1).await;
     fleet.caller(0).await.refresh(name).await.unwrap();
     let further = 2;
     until("everything is settled", async || idle(&fleet, &known, further).await == 1).await;
