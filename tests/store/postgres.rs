@@ -64,10 +64,10 @@ async fn schemas_that_do_not_fit_are_refused() {
     owner.execute("UPDATE token_broker.schema_version SET version = 7, oldest_program = 6").await.unwrap();
     assert_eq!(refused(&settings(&database)).await, Unfit::TooOld { found: 7 });
     // The next version's schema admits this program, the one after does not.
-    owner.execute("UPDATE token_broker.schema_version SET version = 9, oldest_program = 8").await.unwrap();
-    serving(&database).await.ping().await.unwrap();
     owner.execute("UPDATE token_broker.schema_version SET version = 10, oldest_program = 9").await.unwrap();
-    assert_eq!(refused(&settings(&database)).await, Unfit::TooNew { found: 10, needs: 9 });
+    serving(&database).await.ping().await.unwrap();
+    owner.execute("UPDATE token_broker.schema_version SET version = 11, oldest_program = 10").await.unwrap();
+    assert_eq!(refused(&settings(&database)).await, Unfit::TooNew { found: 11, needs: 10 });
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::config::Durability;
 /// The oldest schema that this program can use. Migrations run before the programs that need them.
 const OLDEST: i32 = 8;
 /// The schema that this program was written for. A newer one says whether we may still use it.
-const OURS: i32 = 8;
+const OURS: i32 = 9;
 
 /// Why a database must not be used like this. One line, with what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
