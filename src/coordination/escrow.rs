@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use redis::cmd;
 use uuid::Uuid;
 
-use super::{Away, Coordination, lease::millis, script};
+use super::{Away, Coordination, lease::millis};
 use crate::model::{AttemptId, ConnectionUid, Generation, Timestamp};
 
 const VERSION: u8 = 1;
@@ -22,11 +22,6 @@ const PROBE: std::time::Duration = std::time::Duration::from_secs(10);
 const PAGE: usize = 64;
 /// Pending records that are looked at at once. There are never more than refreshes in flight when a database failed.
 const PENDING: usize = 4096;
-
-/// Adds to an index that lives as long as its last entry's record.
-const INDEX: &str = "\
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
 
 /// An answer in escrow.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,13 +61,15 @@ impl Coordination {
         record.arg(keys.escrow(attempt.0)).arg(encode(connection, generation, bytes)).arg("PX").arg(lifetime);
         self.0.records.call::<()>(&record).await?;
 
-        let mut by_hour = script(INDEX, &keys.escrow_hour(hour(now)));
-        // One hour for its end, one for clocks that differ.
-        let indexed = millis(self.0.settings.escrow_for.saturating_add(HOUR * 2));
-        by_hour.arg(entry(connection, generation, attempt)).arg(indexed);
+        let hour = keys.escrow_hour(hour(now));
+        let mut by_hour = cmd("ZADD");
+        by_hour.arg(&hour).arg(0).arg(entry(connection, generation, attempt));
+        // One hour for its end, one for clocks that differ. Where it is lost, that of an entry before stands.
+        let mut expiry = cmd("PEXPIRE");
+        expiry.arg(&hour).arg(millis(self.0.settings.escrow_for.saturating_add(HOUR * 2)));
         let mut pending = cmd("ZADD");
         pending.arg(keys.escrow_pending()).arg(now.as_micros() / 1000).arg(attempt.to_string());
-        self.0.records.call_all(vec![by_hour, pending]).await?;
+        self.0.records.call_all(vec![by_hour, expiry, pending]).await?;
         self.replicated().await
     }
 

@@ -65,6 +65,11 @@ impl Message {
         }
     }
 
+    /// A message per line: a later version may send many in one. What is not understood is left out.
+    pub(super) fn decode_all(text: &[u8]) -> impl Iterator<Item = (Uuid, Self)> {
+        text.split(|byte| *byte == b'\n').filter_map(Self::decode)
+    }
+
     /// Who sent what. `None`: not of this version, or not a message at all.
     #[must_use]
     pub fn decode(text: &[u8]) -> Option<(Uuid, Self)> {
@@ -112,6 +117,14 @@ mod tests {
         ] {
             assert_eq!(Message::decode(message.encode(SENDER).as_bytes()), Some((SENDER, message)));
         }
+    }
+
+    #[test]
+    fn many_are_read_line_by_line() {
+        let messages = [Message::Beat, Message::Signal(Signal::Released { subject: SUBJECT })];
+        let lines = messages.map(|message| message.encode(SENDER)).join("\nof another version\n");
+        let read: Vec<_> = Message::decode_all(lines.as_bytes()).collect();
+        assert_eq!(read, messages.map(|message| (SENDER, message)));
     }
 
     #[test]

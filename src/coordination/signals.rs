@@ -71,6 +71,7 @@ pub(super) fn announcer(link: Link, channel: String) -> (Announcer, impl Future<
             if queued == 0 {
                 return;
             }
+            // Each in a message of its own, in one go: there are versions yet that read one line only.
             let tell = |signal| publishing(&channel, sender, Message::Signal(signal));
             let told = link.call_all(next.into_iter().map(tell).collect()).await;
             owed.fetch_or(told.is_err(), Ordering::Relaxed);
@@ -130,12 +131,14 @@ async fn hear(
             message = messages.next() => {
                 let Some(message) = message else { return };
                 // Of one's own messages only the beats count; what another version says is ignored.
-                match Message::decode(message.get_payload_bytes()) {
-                    Some((sender, Message::Beat)) if sender == me => unheard = 0,
-                    Some((sender, Message::Signal(signal))) if sender != me => {
-                        let _ = signals.send(signal);
+                for message in Message::decode_all(message.get_payload_bytes()) {
+                    match message {
+                        (sender, Message::Beat) if sender == me => unheard = 0,
+                        (sender, Message::Signal(signal)) if sender != me => {
+                            let _ = signals.send(signal);
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
             }
             _ = beats.tick() => {
