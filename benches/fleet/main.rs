@@ -60,10 +60,12 @@ async fn run(parts: &[&str]) -> anyhow::Result<()> {
     world::insist_on_a_disk(&place.0)?;
     let mut findings = Vec::new();
     for part in parts {
+        let place = place.0.join(part);
+        std::fs::create_dir_all(&place)?;
         findings.extend(match *part {
-            "refreshes" => refreshes::measure(&place.0).await?,
-            "fleet-herd" => herd::measure(&place.0).await?,
-            "million" => million::measure(&place.0).await?,
+            "refreshes" => refreshes::measure(&place).await?,
+            "fleet-herd" => herd::measure(&place).await?,
+            "million" => million::measure(&place).await?,
             other => anyhow::bail!("{other}? {USAGE}"),
         });
     }
