@@ -44,6 +44,9 @@ const GRANTS: [&str; 4] = [
         FROM generate_series($1::integer, $2::integer) i",
 ];
 
+/// It looks each name up, in a table that the planner takes for small or without its index.
+const TRIGGER: &str = "connections_floor";
+
 /// Connections that share the client's own token: what they have in memory needs no row but their own.
 const LEASES: &str = "
     INSERT INTO token_broker.connections (uid, name, tenant_uid, oauth_client_uid, display_name, grant_type, account_id,
@@ -57,6 +60,7 @@ const LEASES: &str = "
 pub(crate) async fn grants(database: &mut PgConnection, count: i32) -> anyhow::Result<()> {
     // What refers to what is right by construction.
     sqlx::raw_sql("SET session_replication_role = replica").execute(&mut *database).await?;
+    trigger(database, "DISABLE").await?;
     sqlx::raw_sql(TENANTS).execute(&mut *database).await?;
     let indexes: Vec<(String, String)> = sqlx::query_as(INDEXES).fetch_all(&mut *database).await?;
     for (name, _) in &indexes {
@@ -73,13 +77,21 @@ pub(crate) async fn grants(database: &mut PgConnection, count: i32) -> anyhow::R
         sqlx::raw_sql(AssertSqlSafe(definition)).execute(&mut *database).await?;
         say(&format!("index {name}"));
     }
+    trigger(database, "ENABLE ALWAYS").await?;
     sqlx::raw_sql("SET session_replication_role = origin").execute(&mut *database).await?;
     Ok(())
 }
 
 /// Adds so many connections without.
 pub(crate) async fn leases(database: &mut PgConnection, count: i32) -> anyhow::Result<()> {
+    trigger(database, "DISABLE").await?;
     sqlx::query(LEASES).bind(count).execute(&mut *database).await?;
+    trigger(database, "ENABLE ALWAYS").await
+}
+
+async fn trigger(database: &mut PgConnection, change: &str) -> anyhow::Result<()> {
+    let statement = format!("ALTER TABLE token_broker.connections {change} TRIGGER {TRIGGER}");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(database).await?;
     Ok(())
 }
 
