@@ -55,6 +55,28 @@ async fn each_request_is_its_own_tenants() {
     );
 }
 
+/// One's token in another's place would be presented as another's.
+#[tokio::test]
+async fn each_settle_gets_its_own_pair() {
+    let (database, mut serving) = world().await;
+    for name in ["{one}", "{two}"] {
+        let burn = format!(
+            "SELECT token_broker.burn({name}, {name}, 1, {name}, sha256('nonce'), 'r', 'c', 5)::text"
+        );
+        assert_eq!(run(&mut serving, &burn).await.unwrap(), ["true"]);
+    }
+    let settle = sql("SELECT token_broker.settle_all({both}, {both}, ARRAY['rotated', 'rotated'],
+        ARRAY['access-1'::bytea, 'access-2'], ARRAY[11, 12]::bigint[], ARRAY[21, 22]::bigint[],
+        ARRAY['next-1'::bytea, 'next-2'], ARRAY[sha256('n1'), sha256('n2')], ARRAY[31, 32]::bigint[])::text");
+    assert_eq!(run(&mut serving, &settle).await.unwrap(), ["{2,2}"]);
+    let mut admin = database.connect("postgres").await;
+    let rows = "SELECT concat_ws(' ', encode(g.access, 'escape'), access_issued_at, access_expires_at,
+            encode(g.refresh, 'escape'), g.fingerprint = sha256('n1'), closed_at)
+        FROM token_broker.grants g JOIN token_broker.attempts USING (connection_uid) ORDER BY g.connection_uid";
+    let own = ["access-1 11 21 next-1 t 31", "access-2 12 22 next-2 f 32"];
+    assert_eq!(run(&mut admin, rows).await.unwrap(), own);
+}
+
 /// One grant is held by somebody's open transaction: the other request does not wait for it.
 #[tokio::test]
 async fn a_lock_holds_up_its_own_request_only() {
