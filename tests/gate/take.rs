@@ -112,6 +112,29 @@ async fn an_unflushed_burn_yields_nothing_and_a_crash_forgets_it() {
     assert_eq!(take(&mut serving).await, "secret-1");
 }
 
+/// Whoever reads a page that a burn has changed may tidy it up: what that writes to the log nobody flushes.
+#[tokio::test]
+async fn on_a_quiet_database_a_burn_is_taken_at_once() {
+    let cluster = Cluster::start("checkpoint_timeout = 1d\nbgwriter_delay = 10s\nautovacuum = off\n");
+    let database = furnished(&cluster).await;
+    let mut admin = database.connect("postgres").await;
+    let long = "UPDATE token_broker.grants SET access_issued_at = 0, access_expires_at = 9, access =
+        (SELECT string_agg(sha256(n::text::bytea), '') FROM generate_series(1, 48) n)";
+    run(&mut admin, long).await.unwrap();
+    let mut serving = database.connect("serving").await;
+    assert_eq!(
+        run(&mut serving, TAKE).await.unwrap(),
+        ["nothing"],
+        "a session's first look at the catalogue"
+    );
+    cluster.pause_wal_writer();
+    assert_eq!(run(&mut serving, BURN).await.unwrap(), ["true"]);
+    let position = "SELECT pg_current_wal_insert_lsn()::text";
+    let before = run(&mut admin, position).await.unwrap();
+    assert_eq!(run(&mut serving, TAKE).await.unwrap(), ["secret-1"]);
+    assert_ne!(run(&mut admin, position).await.unwrap(), before, "it did write");
+}
+
 #[tokio::test]
 async fn a_standby_gives_nothing() {
     let primary = Cluster::start("");
