@@ -11,6 +11,7 @@ use redis::{
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
     cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo},
+    io::tcp::TcpSettings,
     sentinel::{SentinelClientBuilder, SentinelServerType},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -86,6 +87,7 @@ pub(super) async fn connect(settings: &config::Redis) -> Result<Connection, Why>
     let mut builder = ClusterClientBuilder::new(seeds)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.response_timeout)
+        .tcp_settings(at_once())
         .retries(REDIRECTS);
     if let Some(certificates) = access.certificates.clone().filter(|_| access.tls) {
         builder = builder.certs(certificates);
@@ -152,7 +154,8 @@ async fn ask_sentinel(
     let tls = matches!(address, ConnectionAddr::TcpTls { .. });
     let name = sentinel.master.as_str();
     let build = || {
-        let mut builder = SentinelClientBuilder::new([address], name, SentinelServerType::Master)?;
+        let mut builder = SentinelClientBuilder::new([address], name, SentinelServerType::Master)?
+            .set_client_to_redis_tcp_settings(at_once());
         if let Some(user) = &settings.user {
             builder = builder.set_client_to_redis_username(user);
         }
@@ -225,7 +228,7 @@ impl Access {
         if let (None, Some(password)) = (login.password(), &self.password) {
             login = login.set_password(password.expose_secret());
         }
-        Ok(server.set_redis_settings(login))
+        Ok(server.set_redis_settings(login).set_tcp_settings(at_once()))
     }
 
     fn client(&self, server: ConnectionInfo) -> Result<Client, Why> {
@@ -237,6 +240,11 @@ impl Access {
         };
         client.map_err(|error| Why::of(&error))
     }
+}
+
+/// A command leaves at once, also where the one before it is not acknowledged yet: a peer may put that off for 40 ms.
+fn at_once() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 /// TCP and verified TLS only: a URL could ask for less (`#insecure`).
