@@ -32,7 +32,7 @@ async fn refusal(settings: &config::Redis) -> Why {
 async fn tls_with_an_authority_of_its_own() {
     let tls = Tls::new();
     let server = Redis::with_tls(&tls, false).await;
-    let url = Some(server.url().replace("redis:", "rediss:"));
+    let url = Some(server.url());
     let settings = config::Redis { url, ca_file: Some(tls.path("ca.pem")), ..patient() };
     let replica = replica(&settings);
     guarded("it is let in", replica.connected()).await;
@@ -46,7 +46,7 @@ async fn tls_with_an_authority_of_its_own() {
         let why = refusal(&config::Redis { ca_file, ..settings.clone() }).await;
         assert!(why.to_string().contains("certificate"), "{why}");
     }
-    let plain = config::Redis { url: Some(server.url()), ..settings };
+    let plain = config::Redis { url: Some(server.url().replace("rediss:", "redis:")), ..settings };
     assert!(matches!(refusal(&plain).await, Why::Unreachable(_)));
 }
 
@@ -54,7 +54,7 @@ async fn tls_with_an_authority_of_its_own() {
 async fn tls_on_both_sides() {
     let tls = Tls::new();
     let server = Redis::with_tls(&tls, true).await;
-    let url = Some(server.url().replace("redis:", "rediss:"));
+    let url = Some(server.url());
     let anonymous = config::Redis { url, ca_file: Some(tls.path("ca.pem")), ..patient() };
     assert!(matches!(refusal(&anonymous).await, Why::Unreachable(_)));
     let known = config::Redis {

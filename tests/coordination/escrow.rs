@@ -161,7 +161,7 @@ async fn where_replicas_are_asked_for_nothing_less_counts() {
     let raised = replica.raise(connection(), None, crate::support::entry(1, 1)).await;
     assert_eq!(raised, Err(Away(Why::Replicas)));
 
-    let sentinel = Sentinel::start().await;
+    let sentinel = Sentinel::start(None).await;
     let replica = connected(&sentinel.primary, settings).await;
     assert_eq!(give(&replica).await, Ok(()));
     let copied: Vec<String> = sentinel.replica.run(cmd("KEYS").arg("*escrow:*")).await;

@@ -10,7 +10,7 @@ use token_broker::{
 use uuid::Uuid;
 
 use crate::support::{
-    Cluster, ENVIRONMENT, Sentinel, all_work, attempt, connection, entry, every_call, guarded, hasty,
+    Cluster, ENVIRONMENT, Sentinel, Tls, all_work, attempt, connection, entry, every_call, guarded, hasty,
     hearing, lapsed, lease, patient, until,
 };
 
@@ -24,7 +24,7 @@ async fn fleet<const N: usize>(settings: &config::Redis) -> [Coordination; N] {
 
 #[tokio::test]
 async fn sentinel_leads_to_the_next_primary() {
-    let mut sentinel = Sentinel::start().await;
+    let mut sentinel = Sentinel::start(None).await;
     // The first sentinel does not exist: the other must be asked.
     let urls = vec!["redis://127.0.0.1:1".to_owned(), sentinel.url()];
     let known =
@@ -67,7 +67,7 @@ async fn sentinel_leads_to_the_next_primary() {
 
 #[tokio::test]
 async fn a_name_that_no_sentinel_knows_is_told() {
-    let sentinel = Sentinel::start().await;
+    let sentinel = Sentinel::start(None).await;
     let known = config::Sentinel {
         master: "other".to_owned(),
         urls: vec![sentinel.url()],
@@ -85,7 +85,7 @@ async fn a_name_that_no_sentinel_knows_is_told() {
 
 #[tokio::test]
 async fn a_cluster_does_all_of_it() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::start(None).await;
     let settings = config::Redis { cluster: cluster.urls(), ..patient() };
     let replicas = fleet::<3>(&settings).await;
     hearing(&replicas).await;
@@ -103,7 +103,7 @@ async fn a_cluster_does_all_of_it() {
 
 #[tokio::test]
 async fn a_cluster_that_loses_a_server_still_has_the_others() {
-    let Cluster(mut nodes) = Cluster::start().await;
+    let Cluster(mut nodes) = Cluster::start(None).await;
     for node in &nodes {
         let _: String =
             node.run(redis::cmd("CONFIG").arg("SET").arg("cluster-require-full-coverage").arg("no")).await;
@@ -124,6 +124,43 @@ async fn a_cluster_that_loses_a_server_still_has_the_others() {
             .await
             .iter()
             .all(Result::is_ok)
+    })
+    .await;
+}
+
+/// Nobody there talks to anybody without TLS; the servers that sentinel or cluster name are trusted like those configured.
+#[tokio::test]
+async fn tls_reaches_the_servers_that_are_found() {
+    let tls = Tls::new();
+    let mut sentinel = Sentinel::start(Some(&tls)).await;
+    let known = config::Sentinel {
+        master: Sentinel::MASTER.to_owned(),
+        urls: vec![sentinel.url()],
+        user: None,
+        password_file: None,
+    };
+    let authority = config::Redis { ca_file: Some(tls.path("ca.pem")), ..patient() };
+    let settings = config::Redis { sentinel: Some(known), ..authority.clone() };
+    let [one, other] = &fleet::<2>(&settings).await;
+    all_work(one).await;
+    sentinel.fail_over().await;
+    until("the next primary is found", async || {
+        every_call(other).await.iter().all(|(_, away)| away.is_none())
+    })
+    .await;
+
+    let cluster = Cluster::start(Some(&tls)).await;
+    let settings = config::Redis { cluster: cluster.urls(), ..authority };
+    let replicas = fleet::<2>(&settings).await;
+    hearing(&replicas).await;
+    join_all((0..20).map(|_| all_work(&replicas[0]))).await; // enough for every server to have some
+
+    let strangers = Tls::new();
+    let settings = config::Redis { ca_file: Some(strangers.path("ca.pem")), ..settings };
+    let replica = Coordination::new(&settings, ENVIRONMENT, Clock::System);
+    until("it is known why", async || match replica.state() {
+        State::Away { why, .. } => why.to_string().contains("certificate"),
+        State::Connected => panic!("to whom?"),
     })
     .await;
 }

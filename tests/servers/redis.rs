@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
+use redis::{Client, Cmd, FromRedisValue, RedisResult, TlsCertificates, cmd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
@@ -24,6 +24,7 @@ const PORTS: std::ops::Range<u16> = 11_000..22_000;
 pub struct Redis {
     folder: TempDir,
     port: u16,
+    scheme: &'static str,
     arguments: Vec<String>,
     process: Option<Process>,
 }
@@ -69,48 +70,37 @@ impl Redis {
 
     /// A server with more arguments.
     pub async fn with(arguments: &[&str]) -> Self {
-        let mut server = Self::prepared(arguments);
-        server.restart().await;
-        server
+        Self::prepared(arguments).started().await
     }
 
     /// A server that was not started yet.
     pub fn prepared(arguments: &[&str]) -> Self {
-        Self::at(free_port(), tempfile::tempdir().unwrap(), arguments)
+        Self::at(None, arguments)
     }
 
-    /// A server that speaks TLS on its port and asks for certificates of `clients`.
+    /// A server that speaks TLS only, and asks for certificates of `clients`.
     pub async fn with_tls(tls: &Tls, clients: bool) -> Self {
-        let port = free_port();
-        let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| tls.path(name));
-        let arguments = [
-            "--port 0 --tls-port".to_owned(),
-            port.to_string(),
-            "--tls-ca-cert-file".to_owned(),
-            ca.display().to_string(),
-            "--tls-cert-file".to_owned(),
-            cert.display().to_string(),
-            "--tls-key-file".to_owned(),
-            key.display().to_string(),
-            "--tls-auth-clients".to_owned(),
-            if clients { "yes" } else { "no" }.to_owned(),
-        ];
-        let arguments: Vec<_> = arguments.iter().flat_map(|text| text.split(' ')).collect();
-        let mut server = Self::at(port, tempfile::tempdir().unwrap(), &arguments);
-        server.restart().await;
-        server
+        let clients = if clients { "yes" } else { "no" };
+        Self::at(Some(tls), &["--tls-auth-clients", clients]).started().await
     }
 
-    fn at(port: u16, folder: TempDir, more: &[&str]) -> Self {
+    fn at(tls: Option<&Tls>, more: &[&str]) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let socket = folder.path().join("socket").display().to_string();
         let dir = folder.path().display().to_string();
-        let port_text = port.to_string();
-        let mut arguments = vec!["--bind", "127.0.0.1", "--port", &port_text, "--dir", &dir];
-        arguments.extend(["--unixsocket", &socket, "--save", "", "--appendfsync", "no"]);
-        arguments.extend(["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"]);
-        arguments.extend(more);
-        let arguments = arguments.into_iter().map(ToOwned::to_owned).collect();
-        Self { folder, port, arguments, process: None }
+        let mut arguments: Vec<String> =
+            listening(tls, port).into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect();
+        let mut add = |more: &[&str]| arguments.extend(more.iter().map(|&word| word.to_owned()));
+        add(&["--bind", "127.0.0.1", "--dir", &dir]);
+        add(&["--unixsocket", &socket, "--save", "", "--appendfsync", "no"]);
+        add(&["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"]);
+        add(more);
+        Self { folder, port, scheme: scheme(tls), arguments, process: None }
+    }
+
+    async fn started(mut self) -> Self {
+        self.restart().await;
+        self
     }
 
     /// Where it listens on 127.0.0.1.
@@ -123,9 +113,9 @@ impl Redis {
         self.process.as_ref().expect("it runs").id
     }
 
-    /// `redis://`.
+    /// `redis://`, or `rediss://`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Starts it, or starts it again: with what it has on disk, which is nothing unless it was told otherwise.
@@ -210,6 +200,7 @@ pub struct Sentinel {
     /// Which takes over.
     pub replica: Redis,
     port: u16,
+    tls: Option<TlsCertificates>,
     _folder: TempDir,
     _process: Process,
 }
@@ -218,17 +209,21 @@ impl Sentinel {
     /// What the sentinel calls the primary.
     pub const MASTER: &str = "main";
 
-    /// All three, in agreement.
-    pub async fn start() -> Self {
-        let primary = Redis::start().await;
-        let replica = Redis::with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
+    /// All three, in agreement; with `tls` nobody talks to anybody without.
+    pub async fn start(tls: Option<&Tls>) -> Self {
+        let primary = Redis::at(tls, &[]).started().await;
+        let port = primary.port().to_string();
+        let replica = Redis::at(tls, &["--replicaof", "127.0.0.1", &port]).started().await;
         // The primary's own view: until then it counts no acknowledgement.
         let online = format!("slave0:ip=127.0.0.1,port={},state=online", replica.port());
         until("the replica is in sync", async || primary.says(&online).await).await;
         let (folder, port, name) = (tempfile::tempdir().unwrap(), free_port(), Self::MASTER);
         let config = folder.path().join("sentinel.conf");
+        let listening: String = listening(tls, port)
+            .iter()
+            .fold(String::new(), |text, (name, value)| text + &format!("{name} {value}\n"));
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} 127.0.0.1 {} 1\n\
+            "{listening}bind 127.0.0.1\ndir {}\nsentinel monitor {name} 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 2000\n",
             folder.path().display(),
             primary.port(),
@@ -236,7 +231,8 @@ impl Sentinel {
         fs::write(&config, text).unwrap();
         let arguments = [config.display().to_string(), "--sentinel".to_owned()];
         let process = Process::start("redis-server", &arguments, &folder.path().join("log")).await;
-        let sentinel = Self { primary, replica, port, _folder: folder, _process: process };
+        let tls = tls.map(Tls::known);
+        let sentinel = Self { primary, replica, port, tls, _folder: folder, _process: process };
         until("the sentinel knows the replica", async || {
             sentinel.says("status=ok,address=", "slaves=1").await
         })
@@ -246,7 +242,7 @@ impl Sentinel {
 
     /// Where the sentinel listens.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.primary.scheme, self.port)
     }
 
     /// Kills the primary and waits until the replica takes writes.
@@ -256,7 +252,11 @@ impl Sentinel {
     }
 
     async fn says(&self, first: &str, second: &str) -> bool {
-        let Ok(client) = Client::open(self.url()) else { return false };
+        let client = match &self.tls {
+            Some(known) => Client::build_with_tls(self.url(), known.clone()),
+            None => Client::open(self.url()),
+        };
+        let Ok(client) = client else { return false };
         let Ok(mut connection) = client.get_multiplexed_async_connection().await else { return false };
         let info: RedisResult<String> = cmd("INFO").arg("sentinel").query_async(&mut connection).await;
         info.is_ok_and(|info| info.contains(first) && info.contains(second))
@@ -267,9 +267,10 @@ impl Sentinel {
 pub struct Cluster(pub [Redis; 3]);
 
 impl Cluster {
-    /// All three, in agreement.
-    pub async fn start() -> Self {
-        let node = || Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
+    /// All three, in agreement; with `tls` nobody talks to anybody without.
+    pub async fn start(tls: Option<&Tls>) -> Self {
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let node = || Redis::at(tls, &arguments).started();
         let nodes = [node().await, node().await, node().await];
         for (index, (from, to)) in [(0, 5460), (5461, 10_922), (10_923, 16_383)].into_iter().enumerate() {
             let _: String = nodes[index].run(cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(from).arg(to)).await;
@@ -324,6 +325,30 @@ impl Tls {
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    fn known(&self) -> TlsCertificates {
+        TlsCertificates { client_tls: None, root_cert: Some(fs::read(self.path("ca.pem")).unwrap()) }
+    }
+}
+
+const fn scheme(tls: Option<&Tls>) -> &'static str {
+    if tls.is_some() { "rediss" } else { "redis" }
+}
+
+/// The settings of a server that listens at a port.
+fn listening(tls: Option<&Tls>, port: u16) -> Vec<(&'static str, String)> {
+    let Some(tls) = tls else { return vec![("port", port.to_string())] };
+    let file = |name: &str| tls.path(name).display().to_string();
+    vec![
+        ("port", "0".to_owned()),
+        ("tls-port", port.to_string()),
+        ("tls-ca-cert-file", file("ca.pem")),
+        ("tls-cert-file", file("server.pem")),
+        ("tls-key-file", file("server.key")),
+        ("tls-auth-clients", "no".to_owned()),
+        ("tls-replication", "yes".to_owned()),
+        ("tls-cluster", "yes".to_owned()),
+    ]
 }
 
 /// Waits, not for ever.
