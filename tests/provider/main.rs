@@ -12,3 +12,4 @@ mod properties;
 mod proxies;
 mod secrets;
 mod support;
+mod torn;

@@ -17,8 +17,8 @@ use token_broker::{
     clock::Clock,
     model::Timestamp,
     provider::{
-        Answer, ClientCredentials, ConnectError, Connected, Egress, EgressSettings, Profile, Resolver,
-        Response, SendLimits, TokenRequest,
+        Answer, Classified, ClientCredentials, ConnectError, Connected, Egress, EgressSettings, Profile,
+        Resolver, Response, SendLimits, TokenRequest, classify,
     },
 };
 use tokio::{
@@ -32,6 +32,8 @@ use url::Url;
 pub(crate) const REFRESH_TOKEN: &str = "canary-refresh-token";
 pub(crate) const CLIENT_SECRET: &str = "canary-client-secret";
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+/// A good answer's body.
+pub(crate) const PAIR: &str = r#"{"access_token":"new-access","token_type":"bearer","expires_in":5400,"refresh_token":"new-refresh","created_at":1484786897}"#;
 
 // === servers ===
 
@@ -298,4 +300,14 @@ pub(crate) fn response(status: u16, headers: &[(&'static str, &str)], body: impl
         handed: true,
         took: Duration::ZERO,
     }
+}
+
+pub(crate) fn meaning(answer: &Answer) -> Classified {
+    classify(&Profile::procore(), answer, NOW)
+}
+
+/// Keeps the connection, and is silent.
+pub(crate) async fn hang(peer: Peer) {
+    let _peer = peer;
+    std::future::pending::<()>().await;
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod contract;
+mod fitness;
 mod fixtures;
 mod migrating;
 mod pool;
