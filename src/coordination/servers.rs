@@ -155,7 +155,8 @@ async fn ask_sentinel(
     let name = sentinel.master.as_str();
     let build = || {
         let mut builder = SentinelClientBuilder::new([address], name, SentinelServerType::Master)?
-            .set_client_to_redis_tcp_settings(at_once());
+            .set_client_to_redis_tcp_settings(at_once())
+            .set_client_to_sentinel_tcp_settings(at_once());
         if let Some(user) = &settings.user {
             builder = builder.set_client_to_redis_username(user);
         }
@@ -266,4 +267,17 @@ async fn secret(path: Option<&Path>) -> Result<Option<SecretString>, Why> {
     let text = zeroize::Zeroizing::new(file(path).await?);
     let text = std::str::from_utf8(&text).map_err(|_| Why::File(Arc::from(path), "is not text"))?;
     Ok(Some(SecretString::from(text.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commands_leave_at_once() {
+        let settings = config::Redis { url: Some("redis://127.0.0.1:1".to_owned()), ..Default::default() };
+        let access = Access::read(&settings).await.unwrap();
+        let client = primary(&settings, &access).await.unwrap();
+        assert!(client.get_connection_info().tcp_settings().nodelay());
+    }
 }

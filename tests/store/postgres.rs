@@ -78,6 +78,21 @@ async fn a_connection_lost_in_a_commit_is_ambiguous() {
     assert!(store.burn(TENANT, uid, burn(2, 1), at(3)).await.unwrap());
 }
 
+/// On a quiet database nobody flushes it before long; and nobody may have the token before the burn is on the disk.
+#[tokio::test]
+async fn what_others_wrote_behind_the_burn_is_flushed_for_the_take() {
+    let cluster = Cluster::start("checkpoint_timeout = 1d\nbgwriter_delay = 10s\n");
+    let database = cluster.database().await;
+    let store = serving(&database).await;
+    furnish(&store).await;
+    let uid = connected(&store, 1).await;
+    let mut other = cluster.admin(&database.name).await;
+    cluster.pause_wal_writer();
+    assert!(store.burn(TENANT, uid, burn(1, 1), at(1)).await.unwrap());
+    other.execute("SELECT pg_logical_emit_message(false, 'test', '')").await.unwrap();
+    assert_eq!(store.take(TENANT, attempt(1), nonce(1)).await.unwrap(), Some(token(11).sealed));
+}
+
 /// Waits until so many statements wait for a lock.
 async fn waiting(cluster: &Cluster, database: &Database, count: i64) {
     let mut admin = cluster.admin("postgres").await;

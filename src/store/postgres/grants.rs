@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Inner, Postgres, Statement, only,
-    together::{BurnOf, SettleOf, TakeOf},
+    together::{BurnOf, SettleOf, TakeOf, Taken},
 };
 use crate::{
     model::{
@@ -55,19 +55,21 @@ impl Grants for Postgres {
         attempt: AttemptId,
         nonce: Nonce,
     ) -> Result<Option<Sealed>, StoreError> {
-        if let Some(sealed) = self.0.together.takes.ask(TakeOf { tenant, attempt, nonce }).await? {
-            return Ok(Some(Sealed(sealed)));
-        }
+        let together = &self.0.together;
         for _ in 0..TAKES {
-            let statement = Statement::new("SELECT sealed, durable FROM token_broker.take($1, $2, $3)");
-            let statement = statement.bind(tenant).bind(attempt).bind(nonce.0.to_vec());
-            let (sealed, durable): (Option<Vec<u8>>, bool) = only(self.read(statement).await?)?;
-            if durable {
-                return Ok(sealed.map(Sealed));
+            match together.takes.ask(TakeOf { tenant, attempt, nonce }).await? {
+                Taken::Sealed(sealed) => return Ok(Some(Sealed(sealed))),
+                Taken::NotYet => together.flushes.ask(()).await?,
+                Taken::Alone => {
+                    let statement =
+                        Statement::new("SELECT sealed, durable FROM token_broker.take($1, $2, $3)");
+                    let statement = statement.bind(tenant).bind(attempt).bind(nonce.0.to_vec());
+                    match only(self.read::<(Option<Vec<u8>>, bool)>(statement).await?)? {
+                        (sealed, true) => return Ok(sealed.map(Sealed)),
+                        (_, false) => together.flushes.ask(()).await?,
+                    }
+                }
             }
-            // Something wrote to the log and did not commit; on a quiet database nobody flushes it before long.
-            let flush = "SELECT (pg_logical_emit_message(true, 'token_broker', ''::text) - '0/0')::bigint";
-            self.read::<(i64,)>(Statement::new(flush)).await?;
         }
         Err(StoreError::Unavailable("the burn does not become durable".into()))
     }

@@ -21,7 +21,7 @@ mod spend;
 
 pub(super) use facts::Facts;
 pub(super) use names::Connections;
-pub(super) use spend::{BurnOf, Burns, SettleOf, Settles, TakeOf, Takes};
+pub(super) use spend::{BurnOf, Burns, Flushes, SettleOf, Settles, TakeOf, Taken, Takes};
 
 use super::{Answer, Failed, Inner, Statement};
 use crate::store::StoreError;
@@ -67,6 +67,7 @@ struct Waiting<K: Kind> {
 pub(super) struct Together {
     pub(super) burns: Queue<Burns>,
     pub(super) takes: Queue<Takes>,
+    pub(super) flushes: Queue<Flushes>,
     pub(super) settles: Queue<Settles>,
     pub(super) facts: Queue<Facts>,
     pub(super) connections: Queue<Connections>,
@@ -77,6 +78,7 @@ impl Together {
         Self {
             burns: Queue::start(inner),
             takes: Queue::start(inner),
+            flushes: Queue::start(inner),
             settles: Queue::start(inner),
             facts: Queue::start(inner),
             connections: Queue::start(inner),

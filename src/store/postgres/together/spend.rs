@@ -42,7 +42,7 @@ impl Kind for Burns {
     }
 }
 
-/// `take`. `None`: take alone.
+/// `take`.
 #[derive(Debug)]
 pub(in super::super) struct Takes;
 
@@ -52,10 +52,19 @@ pub(in super::super) struct TakeOf {
     pub(in super::super) nonce: Nonce,
 }
 
+pub(in super::super) enum Taken {
+    /// The sealed refresh token.
+    Sealed(Vec<u8>),
+    /// The burns are not durable yet.
+    NotYet,
+    /// It is for the database to say why not: take alone.
+    Alone,
+}
+
 impl Kind for Takes {
     type Request = TakeOf;
     type Row = (Option<Vec<Option<Vec<u8>>>>,);
-    type Answer = Option<Vec<u8>>;
+    type Answer = Taken;
     const READS: bool = true;
 
     fn statement(requests: &[TakeOf]) -> Statement {
@@ -65,13 +74,35 @@ impl Kind for Takes {
             .bind(column(requests, |request| request.nonce.0.to_vec()))
     }
 
-    fn answers(requests: &[TakeOf], rows: Vec<Self::Row>) -> Option<Vec<Self::Answer>> {
-        let (sealed,) = rows.into_iter().next()?;
-        Some(sealed.unwrap_or_else(|| vec![None; requests.len()]))
+    fn answers(requests: &[TakeOf], rows: Vec<Self::Row>) -> Option<Vec<Taken>> {
+        let Some(sealed) = rows.into_iter().next()?.0 else {
+            return Some(requests.iter().map(|_| Taken::NotYet).collect());
+        };
+        Some(sealed.into_iter().map(|sealed| sealed.map_or(Taken::Alone, Taken::Sealed)).collect())
     }
 
-    fn refused() -> Option<Self::Answer> {
-        Some(None)
+    fn refused() -> Option<Taken> {
+        Some(Taken::Alone)
+    }
+}
+
+/// A commit of nothing. What else is in the log goes to the disk with it: what was written and not committed, on a quiet
+/// database, nobody would flush before long.
+#[derive(Debug)]
+pub(in super::super) struct Flushes;
+
+impl Kind for Flushes {
+    type Request = ();
+    type Row = (i64,);
+    type Answer = ();
+    const READS: bool = true; // as often as one likes
+
+    fn statement(_: &[()]) -> Statement {
+        Statement::new("SELECT (pg_logical_emit_message(true, 'token_broker', ''::text) - '0/0')::bigint")
+    }
+
+    fn answers(requests: &[()], _: Vec<Self::Row>) -> Option<Vec<()>> {
+        Some(requests.to_vec())
     }
 }
 
