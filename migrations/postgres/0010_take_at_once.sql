@@ -1,6 +1,6 @@
 -- As in 0008, but for what a take waits for: what was in the log when it looked, the burn included, no longer what it then
 -- writes itself. Whoever reads a page that a burn has changed may tidy it up, and nobody flushes that for a while. Where
--- somebody else has done so in between, who asks is told soon, and flushes.
+-- somebody else has done so in between, who asks is told so, and flushes.
 CREATE OR REPLACE FUNCTION token_broker.take_all(_tenants uuid[], _attempts uuid[], _nonces bytea[],
     OUT sealed bytea[], OUT durable boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -9,7 +9,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 DECLARE
     _position pg_lsn;
     _standbys integer := synchronous_standbys();
-    _deadline timestamptz := clock_timestamp() + interval '5 milliseconds';
+    _deadline timestamptz := clock_timestamp() + interval '20 milliseconds';
 BEGIN
     -- A transaction that has written sees its own burn, and may still roll it back. One that has not sees others'
     -- commits only.
