@@ -55,11 +55,15 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
             let before = world.provider.presented();
             herds.push(herd(&fleet, old).await?);
             presented.push(world.provider.presented() - before);
+            let sent = world.provider.presented_at().zip(herds[round].first);
+            let sent = sent.map_or(f64::NAN, |(at, first)| (at - first).as_secs_f64() * 1e3);
             drop(fleet);
             let plain = callers(&broadcast.0, connections).await?;
             broadcasts.push(broadcast.round(&plain).await?);
             let [herd, plain] = [&herds[round], &broadcasts[round]].map(Herd::show);
-            say(&format!("{connections} connections, round {round}: {herd}; broadcast: {plain}"));
+            say(&format!(
+                "{connections} connections, round {round}: presented +{sent:.1} ms, {herd}; broadcast: {plain}"
+            ));
         }
         findings.extend(self::findings(connections, &herds, &broadcasts, &presented));
     }
@@ -68,21 +72,31 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// How a round went: what each who was answered waited beyond the latency, in milliseconds.
-struct Herd(Vec<f64>);
+/// How a round went.
+struct Herd {
+    /// When the first of those who were answered asked.
+    first: Option<Instant>,
+    /// What each of them waited beyond the latency, in milliseconds.
+    beyond: Vec<f64>,
+}
 
 impl Herd {
-    fn of(mut beyond: Vec<f64>) -> Self {
+    /// When each asked, and how long it took.
+    fn of(answered: &[(Instant, Duration)]) -> Self {
+        let first = answered.iter().map(|(asked, _)| *asked).min();
+        let beyond = |took: &Duration| (took.as_secs_f64() - LATENCY.as_secs_f64()) * 1e3;
+        let mut beyond: Vec<_> = answered.iter().map(|(_, took)| beyond(took)).collect();
         beyond.sort_by(f64::total_cmp);
-        Self(beyond)
+        Self { first, beyond }
     }
 
     fn at(&self, rank: usize) -> f64 {
-        self.0.get((self.0.len() * rank).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
+        let place = (self.beyond.len() * rank).div_ceil(100).saturating_sub(1);
+        self.beyond.get(place).copied().unwrap_or(f64::INFINITY)
     }
 
     fn show(&self) -> String {
-        format!("{} answered, p50 +{:.1} ms, p99 +{:.1} ms", self.0.len(), self.at(50), self.at(99))
+        format!("{} answered, p50 +{:.1} ms, p99 +{:.1} ms", self.beyond.len(), self.at(50), self.at(99))
     }
 }
 
@@ -94,7 +108,7 @@ fn findings(connections: usize, herds: &[Herd], broadcasts: &[Herd], presented: 
         (latency + herd.at(50)) / (latency + plain.at(50))
     });
     let shared = connections < CALLERS;
-    let answered: Vec<_> = herds.iter().map(|herd| herd.0.len()).collect();
+    let answered: Vec<_> = herds.iter().map(|herd| herd.beyond.len()).collect();
     let what: [&'static str; 4] = if shared {
         [
             "presentations for 10,000 callers over 3 replicas",
@@ -187,11 +201,11 @@ async fn ask_at_once(
             let began = Instant::now();
             let replied = reply(channel).await;
             let took = began.elapsed();
-            replied.is_ok_and(good).then_some((took.as_secs_f64() - LATENCY.as_secs_f64()) * 1e3)
+            replied.is_ok_and(good).then_some((began, took))
         })
     });
     let answered = try_join_all(calls.collect::<Vec<_>>()).await?;
-    Ok(Herd::of(answered.into_iter().flatten().collect()))
+    Ok(Herd::of(&answered.into_iter().flatten().collect::<Vec<_>>()))
 }
 
 /// As many processes that do nothing else.

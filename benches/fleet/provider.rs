@@ -3,10 +3,10 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::ensure;
@@ -31,6 +31,7 @@ pub(crate) struct Provider {
 
 struct State {
     presented: AtomicUsize,
+    presented_at: Mutex<Option<Instant>>,
     issued: AtomicUsize,
     life: AtomicU64,
     latency: AtomicU64,
@@ -43,6 +44,7 @@ impl Provider {
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             presented: AtomicUsize::new(0),
+            presented_at: Mutex::new(None),
             issued: AtomicUsize::new(0),
             life: AtomicU64::new(life),
             latency: AtomicU64::new(0),
@@ -61,6 +63,11 @@ impl Provider {
     /// How often a refresh token was presented so far.
     pub(crate) fn presented(&self) -> usize {
         self.state.presented.load(Ordering::Relaxed)
+    }
+
+    /// When the last one was.
+    pub(crate) fn presented_at(&self) -> Option<Instant> {
+        *self.state.presented_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on tokens live so many seconds.
@@ -88,6 +95,7 @@ impl State {
         let serial = self.issued.fetch_add(1, Ordering::Relaxed);
         if refresh {
             self.presented.fetch_add(1, Ordering::Relaxed);
+            *self.presented_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         let latency = self.latency.load(Ordering::Relaxed);
         if latency > 0 {

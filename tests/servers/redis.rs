@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Client, Cmd, FromRedisValue, RedisResult, TlsCertificates, cmd};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult, TlsCertificates, cmd};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
@@ -174,11 +174,14 @@ impl Redis {
         self.ask(command).await.unwrap()
     }
 
-    /// Runs a command as the administrator, over the socket file.
+    /// Runs a command as the administrator, over the socket file. A busy machine takes its time.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let socket = self.folder.path().join("socket");
         let client = Client::open(format!("redis+unix://{}", socket.display()))?;
-        command.query_async(&mut client.get_multiplexed_async_connection().await?).await
+        let minute = Some(Duration::from_mins(1));
+        let patient =
+            AsyncConnectionConfig::new().set_connection_timeout(minute).set_response_timeout(minute);
+        command.query_async(&mut client.get_multiplexed_async_connection_with_config(&patient).await?).await
     }
 
     /// Whether its INFO has a line.
