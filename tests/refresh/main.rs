@@ -58,6 +58,23 @@ async fn no_token_is_seen_before_it_is_durable() {
     assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 2), 1));
 }
 
+/// A second medium that refuses has nothing.
+#[tokio::test]
+async fn no_token_is_seen_while_no_medium_has_it() {
+    let mut world = World::with_journal().await;
+    assert_eq!(soon(world.caller("two")).await.unwrap(), Ok(Generation(2)));
+    world.simulator.hold_token_requests(Hold::AfterProcessing);
+    let caller = world.caller("one");
+    world.until_presented(2).await;
+    world.journal.close().await.unwrap();
+    world.sabotage("NEW.generation > OLD.generation", "ABORT, 'broken'").await;
+    world.simulator.release();
+    tokio::time::sleep(A_WHILE).await;
+    assert!(!caller.is_finished(), "somebody has a token that nobody would find again");
+    world.heal().await;
+    assert_eq!(soon(caller).await.unwrap(), Ok(Generation(2)));
+}
+
 /// The journal has the answer, the database not yet, and the cache refuses it: something is told of the connection all
 /// the time. Its callers have waited for it.
 #[tokio::test]

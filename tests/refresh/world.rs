@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) app: ClientCredentials,
     pub(crate) refresher: Arc<Refresher>,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) journal: Journal,
     /// The database past the broker.
     console: SqliteConnection,
     _folder: TempDir,
@@ -73,10 +74,11 @@ impl World {
         change(&mut settings);
         let journal = config::Journal { path: folder.path().join("journal"), ..config::Journal::default() };
         let (journal, _) = Journal::open(&journal, "test", Clock::System).await.unwrap();
-        let fleet = Fleet { journal: second_medium.then_some(journal), ..Fleet::default() };
+        let fleet = Fleet { journal: second_medium.then(|| journal.clone()), ..Fleet::default() };
         let cache = Arc::new(Cache::default());
         let refresher = refresher(sqlite, &simulator, &app, settings, fleet, cache.clone()).await;
-        let world = Self { simulator, app, refresher, cache, console: console.unwrap(), _folder: folder };
+        let console = console.unwrap();
+        let world = Self { simulator, app, refresher, cache, journal, console, _folder: folder };
         for name in ["one", "two", "elsewhere"] {
             let pair = world.simulator.grant(SANDBOX, &world.app.client_id, 7, 42);
             let import = Import { refresh_token: SecretString::from(pair.refresh_token), access: None };
