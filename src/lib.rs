@@ -12,6 +12,7 @@ pub mod coordination;
 pub mod dev;
 pub mod error;
 pub mod failpoint;
+mod file_lock;
 pub mod identity;
 pub mod journal;
 pub mod lifecycle;

@@ -1,8 +1,8 @@
 //! The folder: one process, only its owner, and what was in it at the start.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Read as _, Write as _},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use super::{
     frame::{self, Found},
     index::{Index, Place},
 };
+use crate::file_lock::FileLock;
 
 /// Bytes that are no record. They are never given up silently: a copy of them is kept beside the segments until a
 /// person removes it.
@@ -65,8 +66,8 @@ pub(super) fn segment_name(number: u64) -> String {
     format!("journal-{number:012}.log")
 }
 
-/// The folder, with the lock that keeps every other process out of it as long as the file lives.
-pub(super) fn open(path: &Path, replica: &str) -> Result<File, JournalError> {
+/// The folder, with the lock that keeps every other process out of it as long as it lives.
+pub(super) fn open(path: &Path, replica: &str) -> Result<FileLock, JournalError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -78,7 +79,7 @@ pub(super) fn open(path: &Path, replica: &str) -> Result<File, JournalError> {
             .map_err(JournalError::io("keep others out of", path))?;
     }
     let name = path.join("lock");
-    let mut lock = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -87,17 +88,16 @@ pub(super) fn open(path: &Path, replica: &str) -> Result<File, JournalError> {
         .open(&name)
         .or_else(|_| File::open(&name)) // a disk that is read-only now is no reason not to start
         .map_err(JournalError::io("open", &name))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = (&lock).take(512).read_to_string(&mut holder); // only for show
-            return Err(JournalError::Held { path: path.to_owned(), holder });
-        }
-        Err(fs::TryLockError::Error(error)) => return Err(JournalError::io("lock", &name)(error)),
-    }
+    let lock = FileLock::try_take(file).map_err(|refused| match refused {
+        // Whose it is, is only for show.
+        TryLockError::WouldBlock => JournalError::Held {
+            path: path.to_owned(),
+            holder: fs::read_to_string(&name).unwrap_or_default(),
+        },
+        TryLockError::Error(error) => JournalError::io("lock", &name)(error),
+    })?;
     // For whoever is refused; the lock holds without it.
-    let _ = lock.set_len(0).and_then(|()| write!(lock, "{replica}, process {}", std::process::id()));
+    let _ = lock.set_len(0).and_then(|()| write!(&*lock, "{replica}, process {}", std::process::id()));
     Ok(lock)
 }
 

@@ -2,7 +2,6 @@
 //! share it.
 
 use std::{
-    fs::File,
     sync::{
         Arc,
         atomic::Ordering,
@@ -17,7 +16,7 @@ use super::{
     JournalError, Record, SetAside, Shared, directory,
     disk::{Disk, Item},
 };
-use crate::{clock::Clock, config, error::Chain};
+use crate::{clock::Clock, config, error::Chain, file_lock::FileLock};
 
 /// A disk that does not work is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -59,7 +58,7 @@ pub(super) struct Writer {
     swept: Duration,
     /// Whether the last turn went wrong.
     failing: bool,
-    lock: File,
+    lock: FileLock,
 }
 
 impl Writer {

@@ -2,12 +2,13 @@
 //! its `WHERE`; the unique index and the triggers of `migrations/sqlite` hold even where a statement is wrong.
 //! There are no roles here, so nothing but this code keeps a refresh token from being read without a burn.
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::{StoreError, Written};
+use crate::file_lock::FileLock;
 
 mod audit;
 mod clients;
@@ -31,7 +32,7 @@ struct Inner {
     /// Read-only connections; they see what is committed and nothing else.
     readers: SqlitePool,
     /// Locked as long as anything here may still write.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Sqlite {

@@ -16,6 +16,7 @@ use sqlx::{
 };
 
 use super::{Inner, Sqlite};
+use crate::file_lock::FileLock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -99,16 +100,14 @@ fn private(path: &Path) -> Result<File, OpenError> {
         .map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
-fn lock(database: &Path) -> Result<File, OpenError> {
+fn lock(database: &Path) -> Result<FileLock, OpenError> {
     let mut path = OsString::from(database);
     path.push(".lock");
     let path = PathBuf::from(path);
-    let file = private(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { lock: path }),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path, source }),
-    }
+    FileLock::try_take(private(&path)?).map_err(|refused| match refused {
+        TryLockError::WouldBlock => OpenError::InUse { lock: path },
+        TryLockError::Error(source) => OpenError::File { path, source },
+    })
 }
 
 fn refused(error: MigrateError) -> OpenError {
