@@ -59,17 +59,18 @@ impl Grants for Postgres {
         for _ in 0..TAKES {
             match together.takes.ask(TakeOf { tenant, attempt, nonce }).await? {
                 Taken::Sealed(sealed) => return Ok(Some(Sealed(sealed))),
-                Taken::NotYet => together.flushes.ask(()).await?,
+                Taken::NotYet => {}
                 Taken::Alone => {
                     let statement =
                         Statement::new("SELECT sealed, durable FROM token_broker.take($1, $2, $3)");
                     let statement = statement.bind(tenant).bind(attempt).bind(nonce.0.to_vec());
-                    match only(self.read::<(Option<Vec<u8>>, bool)>(statement).await?)? {
-                        (sealed, true) => return Ok(sealed.map(Sealed)),
-                        (_, false) => together.flushes.ask(()).await?,
+                    let (sealed, durable): (Option<Vec<u8>>, bool) = only(self.read(statement).await?)?;
+                    if durable {
+                        return Ok(sealed.map(Sealed));
                     }
                 }
             }
+            together.flushes.ask(()).await?;
         }
         Err(StoreError::Unavailable("the burn does not become durable".into()))
     }

@@ -57,7 +57,7 @@ pub(in super::super) enum Taken {
     Sealed(Vec<u8>),
     /// The burns are not durable yet.
     NotYet,
-    /// It is for the database to say why not: take alone.
+    /// Nothing, or the whole statement was refused: take alone.
     Alone,
 }
 
