@@ -158,9 +158,12 @@ impl Refresher {
         let target = destination.clone();
         Ok(self.flights.join(&destination, &self.tasks, || async move {
             let landing = match grant_type {
-                GrantType::AuthorizationCode => this.refresh(name, why).await,
-                GrantType::ClientCredentials => this.renew_lease(name, why).await,
+                GrantType::AuthorizationCode => this.refresh(name.clone(), why).await,
+                GrantType::ClientCredentials => this.renew_lease(name.clone(), why).await,
             };
+            if matches!(landing, Ok(Landing::Done)) {
+                let _ = this.hold(&name).await; // into memory: read and opened once, not by each who waited
+            }
             landing.unwrap_or_else(|refusal| {
                 this.setbacks.note(target, &refusal, this.clock.now());
                 Landing::Refused(refusal)

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use procore_simulator::{Fault, FaultKind, Hold, Phase, RetryHint};
 use token_broker::{error::Reason, model::Generation, refresh::Medium};
 
@@ -92,6 +94,20 @@ async fn an_answer_at_hand_is_served_before_it_is_committed() {
     world.heal().await;
     assert!(soon(world.refresher.offer_everything(Medium::Journal, None)).await);
     assert_eq!((world.row("one").await, world.presented()), (("idle".to_owned(), 2), 1));
+}
+
+#[tokio::test]
+async fn what_all_have_waited_for_is_read_once() {
+    let world = World::new(|_| {}).await;
+    world.simulator.hold_token_requests(Hold::BeforeProcessing);
+    let callers: Vec<_> = (0..10).map(|_| tokio::spawn(world.token("shared"))).collect();
+    tokio::time::sleep(A_WHILE).await; // all of them wait
+    world.simulator.release();
+    let mut read = Vec::new();
+    for caller in callers {
+        read.push(soon(caller).await.unwrap().unwrap());
+    }
+    assert!(read.iter().all(|entry| Arc::ptr_eq(entry, &read[0])));
 }
 
 #[tokio::test]

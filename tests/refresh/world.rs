@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use token_broker::{
-    cache::Cache,
+    cache::{Cache, Entry},
     clock::Clock,
     config,
     error::Refusal,
@@ -89,11 +89,17 @@ impl World {
 
     /// A caller of its own that wants a token; the generation that it gets.
     pub(crate) fn caller(&self, name: &str) -> JoinHandle<Result<Generation, Refusal>> {
+        let token = self.token(name);
+        tokio::spawn(async move { Ok(token.await?.generation) })
+    }
+
+    /// What a caller gets.
+    pub(crate) fn token(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Arc<Entry>, Refusal>> + Send + use<> {
         let (refresher, name) = (self.refresher.clone(), connection(name));
-        tokio::spawn(async move {
-            let vended = refresher.access_token(&name, &Demand::default()).await?;
-            Ok(vended.entry.generation)
-        })
+        async move { Ok(refresher.access_token(&name, &Demand::default()).await?.entry) }
     }
 
     /// An operator who wants a refresh.
