@@ -57,12 +57,14 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
             presented.push(world.provider.presented() - before);
             let sent = world.provider.presented_at().zip(herds[round].first);
             let sent = sent.map_or(f64::NAN, |(at, first)| (at - first).as_secs_f64() * 1e3);
+            let earliest = herds[round].earliest.map(|first| format!("+{first:.1}")).join(", ");
             drop(fleet);
             let plain = callers(&broadcast.0, connections).await?;
             broadcasts.push(broadcast.round(&plain).await?);
             let [herd, plain] = [&herds[round], &broadcasts[round]].map(Herd::show);
             say(&format!(
-                "{connections} connections, round {round}: presented +{sent:.1} ms, {herd}; broadcast: {plain}"
+                "{connections} connections, round {round}: presented +{sent:.1} ms, the first answer of each replica \
+                 {earliest} ms, {herd}; broadcast: {plain}"
             ));
         }
         findings.extend(self::findings(connections, &herds, &broadcasts, &presented));
@@ -76,18 +78,31 @@ pub(crate) async fn measure(place: &Path) -> anyhow::Result<Vec<Finding>> {
 struct Herd {
     /// When the first of those who were answered asked.
     first: Option<Instant>,
+    /// Each replica's first answer: beyond the latency and the first question, in milliseconds.
+    earliest: [f64; REPLICAS],
     /// What each of them waited beyond the latency, in milliseconds.
     beyond: Vec<f64>,
 }
 
+/// To one of the callers.
+struct Answer {
+    replica: usize,
+    asked: Instant,
+    took: Duration,
+}
+
 impl Herd {
-    /// When each asked, and how long it took.
-    fn of(answered: &[(Instant, Duration)]) -> Self {
-        let first = answered.iter().map(|(asked, _)| *asked).min();
-        let beyond = |took: &Duration| (took.as_secs_f64() - LATENCY.as_secs_f64()) * 1e3;
-        let mut beyond: Vec<_> = answered.iter().map(|(_, took)| beyond(took)).collect();
+    fn of(answers: &[Answer]) -> Self {
+        let first = answers.iter().map(|answer| answer.asked).min();
+        let beyond = |took: Duration| (took.as_secs_f64() - LATENCY.as_secs_f64()) * 1e3;
+        let earliest = std::array::from_fn(|replica| {
+            let its = answers.iter().filter(|answer| answer.replica == replica);
+            let answered = its.map(|answer| answer.asked + answer.took).min();
+            answered.zip(first).map_or(f64::NAN, |(answered, first)| beyond(answered - first))
+        });
+        let mut beyond: Vec<_> = answers.iter().map(|answer| beyond(answer.took)).collect();
         beyond.sort_by(f64::total_cmp);
-        Self { first, beyond }
+        Self { first, earliest, beyond }
     }
 
     fn at(&self, rank: usize) -> f64 {
@@ -194,14 +209,15 @@ async fn ask_at_once(
 ) -> anyhow::Result<Herd> {
     let start = Arc::new(Barrier::new(CALLERS));
     let calls = (0..CALLERS).map(|caller| {
-        let (channel, start) = (channels[caller % channels.len()].clone(), start.clone());
+        let connection = caller % channels.len();
+        let (channel, start) = (channels[connection].clone(), start.clone());
         let good = good.clone();
         tokio::spawn(async move {
             start.wait().await;
-            let began = Instant::now();
+            let asked = Instant::now();
             let replied = reply(channel).await;
-            let took = began.elapsed();
-            replied.is_ok_and(good).then_some((began, took))
+            let answer = Answer { replica: connection % REPLICAS, asked, took: asked.elapsed() };
+            replied.is_ok_and(good).then_some(answer)
         })
     });
     let answered = try_join_all(calls.collect::<Vec<_>>()).await?;

@@ -1,6 +1,6 @@
 //! From the answer to a durable row: one arm per row of the outcome table in `docs/refresh.md`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Destination, Landing, Life, Refresher, Subject, copies::Durable, spend::Holding};
 use crate::{
@@ -9,6 +9,10 @@ use crate::{
     model::{Closing, Generation, Receipt, Settlement, State},
     provider::{Classified, Issued},
 };
+
+/// For the database, where another medium was faster. Its commit tells those who wait on other replicas, and thousands
+/// who are woken here first would be in its way.
+const MOMENT: Duration = Duration::from_millis(20);
 
 impl Refresher {
     /// Makes the outcome durable, then tells the waiters.
@@ -71,7 +75,7 @@ impl Refresher {
         let settlement = tokio::select! {
             biased;
             settlement = settling => settlement.map_err(|_| Refusal::new(Reason::Internal))?,
-            () = durable.copied() => None,
+            () = async { durable.copied().await; tokio::time::sleep(MOMENT).await } => None,
         };
         self.reach("settled").await;
         match settlement {
