@@ -94,6 +94,7 @@ impl Redis {
         add(&["--bind", "127.0.0.1", "--dir", &dir]);
         add(&["--unixsocket", &socket, "--save", "", "--appendfsync", "no"]);
         add(&["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"]);
+        add(&["--set-proc-title", "no"]); // it would be written over the environment, by which a run finds what it left
         add(more);
         Self { folder, port, scheme: scheme(tls), arguments, process: None }
     }
@@ -226,7 +227,7 @@ impl Sentinel {
             .iter()
             .fold(String::new(), |text, (name, value)| text + &format!("{name} {value}\n"));
         let text = format!(
-            "{listening}bind 127.0.0.1\ndir {}\nsentinel monitor {name} 127.0.0.1 {} 1\n\
+            "{listening}bind 127.0.0.1\ndir {}\nset-proc-title no\nsentinel monitor {name} 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 2000\n",
             folder.path().display(),
             primary.port(),
