@@ -54,7 +54,8 @@ impl Refresher {
         Err(refusal)
     }
 
-    /// Nobody sees a token before its pair is durable (I8): the first medium that has it lets go, the others follow.
+    /// Nobody sees a token before its pair is durable (I8): the database lets go, or, a moment after it has it, another
+    /// medium; the others follow.
     async fn settle(
         self: &Arc<Self>,
         subject: &Subject,
@@ -80,7 +81,7 @@ impl Refresher {
         self.reach("settled").await;
         match settlement {
             None | Some(Settlement::Settled(_)) => Ok(self.keep(ticket, subject, generation, issued)),
-            Some(Settlement::Ignored | Settlement::Orphan) => Ok(Landing::Done),
+            Some(Settlement::Ignored | Settlement::Orphan) => Ok(self.moved_on(&subject.connection.name)),
             Some(Settlement::Kept | Settlement::Unknown | Settlement::Waits) => {
                 Err(Refusal::new(Reason::Quarantined))
             }
@@ -116,7 +117,8 @@ impl Refresher {
         let (name, attempt) = (&subject.connection.name, receipt.attempt());
         match settlement {
             Settlement::Settled(generation) => self.announce(subject.connection.uid.0, generation),
-            Settlement::Ignored => {}
+            // Perhaps by a commit of ours that nobody heard of.
+            Settlement::Ignored => self.announce(subject.connection.uid.0, receipt.burn.generation.next()),
             Settlement::Orphan => {
                 tracing::error!(connection = %name, %attempt, "pair.orphan");
                 self.cache.remove(&name.to_string());

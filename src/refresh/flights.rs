@@ -38,10 +38,12 @@ where
     T: Clone + Send + Sync + 'static,
 {
     /// Joins the flight for `key`, or starts one on `tasks`: never on the caller's own future, which its
-    /// client may drop between the provider's answer and the first durable copy.
-    pub(super) fn join<F>(&self, key: &K, tasks: &TaskTracker, work: impl FnOnce() -> F) -> Seat<T>
+    /// client may drop between the provider's answer and the first durable copy. `work` leads to its result, and to
+    /// what is still to be done before those who wait get it: nobody joins them any more.
+    pub(super) fn join<F, U>(&self, key: &K, tasks: &TaskTracker, work: impl FnOnce() -> F) -> Seat<T>
     where
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = (T, U)> + Send + 'static,
+        U: Future<Output = ()> + Send,
     {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = in_flight.get(key) {
@@ -53,9 +55,10 @@ where
         let landed = Landed { key: key.clone(), in_flight: self.in_flight.clone() };
         let work = Box::pin(work()); // large: moved by its address
         tasks.spawn(async move {
-            let result = work.await;
+            let (result, unload) = work.await;
             // Off the board first: who comes after the result is known must look at the store anew.
             drop(landed);
+            unload.await;
             landing.send_replace(Some(result));
         });
         Seat(flight)
@@ -83,7 +86,11 @@ impl<K: Eq + Hash, T> Drop for Landed<K, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        future::{Ready, poll_fn, ready},
+        sync::atomic::{AtomicU32, Ordering},
+        task::Poll,
+    };
 
     use super::*;
 
@@ -95,7 +102,7 @@ mod tests {
                 let starts = starts.clone();
                 flights.join(&7, &tasks, || async move {
                     tokio::task::yield_now().await;
-                    starts.fetch_add(1, Ordering::SeqCst)
+                    (starts.fetch_add(1, Ordering::SeqCst), ready(()))
                 })
             })
             .collect();
@@ -106,9 +113,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_joins_while_it_unloads() {
+        let (flights, tasks) = (Arc::new(Flights::default()), TaskTracker::new());
+        let (board, (told, seen)) = (flights.clone(), tokio::sync::oneshot::channel());
+        let seat = flights.join(&1, &tasks, || async move {
+            let unload = async move { told.send(board.under_way(&1)).expect("the test listens") };
+            ((), unload)
+        });
+        assert_eq!((seat.result().await, seen.await), (Some(()), Ok(false)));
+    }
+
+    #[tokio::test]
     async fn a_panic_frees_the_seats() {
         let (flights, tasks) = (Flights::<u8, ()>::default(), TaskTracker::new());
-        let seat = flights.join(&1, &tasks, || async { panic!("in the task") });
+        let crash = poll_fn(|_| -> Poll<((), Ready<()>)> { panic!("in the task") });
+        let seat = flights.join(&1, &tasks, || crash);
         assert_eq!(seat.result().await, None);
         assert!(flights.in_flight.lock().unwrap().is_empty());
     }
@@ -121,6 +140,7 @@ mod tests {
         drop(flights.join(&1, &tasks, || async move {
             wait.await.expect("the test sends");
             done.send(()).expect("the test listens");
+            ((), ready(()))
         }));
         go.send(()).expect("the flight is alive without passengers");
         finished.await.expect("it lands");

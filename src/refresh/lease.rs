@@ -7,7 +7,7 @@ use std::future::pending;
 use super::{Landing, Refresher, Subject, Why, permits::Permitted, standing::Pass};
 use crate::{
     error::{Reason, Refusal},
-    model::{ConnectionName, Generation},
+    model::{ConnectionName, Generation, OauthClientUid},
     provider::{Classified, Issued, SendLimits, TokenRequest, classify},
     store::Lease,
 };
@@ -28,6 +28,7 @@ impl Refresher {
         let held =
             self.store.lease(subject.client.uid).await?.map_or(Generation(0), |lease| lease.generation);
         if subject.connection.generation_floor.0 + held.0 > why.generation.0 {
+            self.forget_lease(subject.client.uid); // whoever brought it may have ended before it told
             return Ok(Landing::Done);
         }
         self.refuse_while_draining()?;
@@ -78,12 +79,15 @@ impl Refresher {
             return Err(Refusal::retry(Reason::ProviderUnavailable, self.settings.refusal_pause));
         };
         if self.store.put_lease(client.uid, &Lease { generation, access }).await? {
-            let uid = client.uid;
-            self.cache.remove_where(|cached| cached.is_lease_of(uid));
-            self.announce(uid.0, generation);
+            self.forget_lease(client.uid);
+            self.announce(client.uid.0, generation);
             tracing::info!(oauth_client = %client.name, %generation, "lease.renewed");
         }
         Ok(())
+    }
+
+    fn forget_lease(&self, client: OauthClientUid) {
+        self.cache.remove_where(|cached| cached.is_lease_of(client));
     }
 
     fn lease_refusal(&self, outcome: &Classified) -> Refusal {

@@ -120,7 +120,8 @@ impl Refresher {
         match (self.after(subject, why.generation, in_progress).await, brought) {
             // Another medium has it, the database not yet, or it is away.
             (Err(early), Some(entry))
-                if matches!(early.reason, Reason::RefreshInProgress | Reason::StoreUnavailable) =>
+                if entry.generation > why.generation
+                    && matches!(early.reason, Reason::RefreshInProgress | Reason::StoreUnavailable) =>
             {
                 Ok(entry)
             }
@@ -153,21 +154,27 @@ impl Refresher {
             return Err(setback);
         }
         self.refuse_while_draining()?;
-        let (this, name, grant_type) =
-            (self.clone(), subject.connection.name.clone(), subject.connection.grant_type);
-        let target = destination.clone();
-        Ok(self.flights.join(&destination, &self.tasks, || async move {
-            let landing = match grant_type {
-                GrantType::AuthorizationCode => this.refresh(name.clone(), why).await,
-                GrantType::ClientCredentials => this.renew_lease(name.clone(), why).await,
-            };
-            if matches!(landing, Ok(Landing::Done)) {
-                let _ = this.hold(&name).await; // into memory: read and opened once, not by each who waited
+        Ok(self.flights.join(&destination, &self.tasks, || {
+            let (this, name, target) = (self.clone(), subject.connection.name.clone(), destination.clone());
+            let grant_type = subject.connection.grant_type;
+            async move {
+                let landing = match grant_type {
+                    GrantType::AuthorizationCode => this.refresh(name.clone(), why).await,
+                    GrantType::ClientCredentials => this.renew_lease(name.clone(), why).await,
+                };
+                let landing = landing.unwrap_or_else(|refusal| {
+                    this.setbacks.note(target, &refusal, this.clock.now());
+                    Landing::Refused(refusal)
+                });
+                let news = matches!(landing, Landing::Done);
+                let unload = async move {
+                    if news {
+                        // Into memory: read and opened once, not by each of thousands who waited.
+                        let _ = this.draining.run_until_cancelled(this.hold(&name)).await;
+                    }
+                };
+                (landing, unload)
             }
-            landing.unwrap_or_else(|refusal| {
-                this.setbacks.note(target, &refusal, this.clock.now());
-                Landing::Refused(refusal)
-            })
         }))
     }
 

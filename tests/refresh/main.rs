@@ -111,6 +111,14 @@ async fn what_all_have_waited_for_is_read_once() {
 }
 
 #[tokio::test]
+async fn a_lease_of_which_nobody_told_is_found() {
+    let world = World::new(|_| {}).await;
+    let lease = soon(world.token("shared")).await.unwrap();
+    world.still_has_the_one_before(&lease);
+    assert_eq!(soon(world.caller("shared")).await.unwrap(), Ok(lease.generation));
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_costs_nothing() {
     let mut world = World::new(|_| {}).await;
     assert_eq!(soon(world.caller("two")).await.unwrap(), Ok(Generation(2)));

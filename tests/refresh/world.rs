@@ -18,7 +18,7 @@ use token_broker::{
         SecretVersion, Tenant, TenantUid, Timestamp,
     },
     provider::{self, Egress, EgressSettings, Profile},
-    refresh::{Demand, Directory, Fleet, Import, Parts, Refresher},
+    refresh::{Demand, Directory, Fleet, Import, Life, Parts, Refresher},
     seal::{KeyEncryptionKeys, Keyring},
     store::{Connections as _, OauthClients as _, Store, Tenants as _, sqlite::Sqlite},
 };
@@ -100,6 +100,17 @@ impl World {
     ) -> impl Future<Output = Result<Arc<Entry>, Refusal>> + Send + use<> {
         let (refresher, name) = (self.refresher.clone(), connection(name));
         async move { Ok(refresher.access_token(&name, &Demand::default()).await?.entry) }
+    }
+
+    /// From now on memory has what came before that token, and has ended.
+    pub(crate) fn still_has_the_one_before(&self, next: &Entry) {
+        let (subject, generation) = (next.subject.clone(), Generation(next.generation.0 - 1));
+        let ended = Life::new(Timestamp::default(), Timestamp::default(), &config::Refresh::default());
+        let facts = (next.token.clone(), next.token_type.clone(), next.scopes.clone());
+        let name = subject.connection.name.to_string();
+        self.cache.remove(&name);
+        let old = Arc::new(Entry::new(subject, generation, ended, next.state, facts));
+        self.cache.put(self.cache.ticket(&name), &old);
     }
 
     /// An operator who wants a refresh.
